@@ -1,0 +1,1 @@
+"""What at least two services speak: wire contracts, broker access, models."""

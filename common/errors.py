@@ -37,7 +37,7 @@ class MaskwatchError(Exception):
 
 
 class ConfigError(MaskwatchError):
-    """The operator's input is wrong. The message names the key's path and, where there is one, the nearest valid name."""
+    """The operator's input is wrong. The message names the key's path and, where there is one, the nearest name."""
 
 
 class SitePlanError(ConfigError):

@@ -1,0 +1,1 @@
+"""Model versions: manifests, networks, preprocessing and the bundled release."""

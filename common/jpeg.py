@@ -1,0 +1,140 @@
+"""JPEG bytes at the border: judged from their headers before any decoder sees them, then decoded or made.
+
+The header walk follows ITU-T T.81, annex B (markers SOI, SOFn, SOS). It exists because a few hundred bytes can claim
+30,000 × 30,000 pixels, and because OpenCV would also decode PNG, WebP, TIFF and JPEG 2000, whose decoders we do
+not want on a network port.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import FrameRejectedError
+
+# Second wall behind the header guard; OpenCV reads it when it is first imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 24))
+import cv2
+
+Image = NDArray[np.uint8]
+
+MAX_BYTES = 4 << 20
+MIN_SIDE_PX, MAX_SIDE_PX, MAX_PIXELS = 16, 4096, 1 << 24
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_SOF_OTHER = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+
+
+@dataclass(frozen=True, slots=True)
+class JpegInfo:
+    """What the header says.
+
+    Attributes:
+        width: px.
+        height: px.
+        components: 1 (grey) or 3 (colour).
+    """
+
+    width: int
+    height: int
+    components: int
+
+
+def inspect(data: bytes | memoryview) -> JpegInfo:
+    """Read a JPEG's size from its header and refuse what we do not decode, in microseconds and without allocating.
+
+    Args:
+        data: The whole file, at most 4 MiB.
+
+    Raises:
+        FrameRejectedError: Empty, too large, no JPEG, a broken header, sides outside 16–4096 px, more than 16 Mpx,
+            neither grey nor colour, neither baseline nor progressive, or cut off before its end marker.
+    """
+    view = memoryview(data)
+    if not view.nbytes:
+        raise FrameRejectedError("empty", "no bytes")
+    if view.nbytes > MAX_BYTES:
+        raise FrameRejectedError("too_big", f"{view.nbytes} bytes, at most {MAX_BYTES}")
+    if bytes(view[:3]) != b"\xff\xd8\xff":
+        raise FrameRejectedError("magic", "does not start like a JPEG")
+    info = _frame_header(view)
+    if not (MIN_SIDE_PX <= info.width <= MAX_SIDE_PX and MIN_SIDE_PX <= info.height <= MAX_SIDE_PX):
+        raise FrameRejectedError("dimensions", f"{info.width}x{info.height}, sides must be 16 to 4096")
+    if info.width * info.height > MAX_PIXELS:
+        raise FrameRejectedError("dimensions", f"{info.width}x{info.height} has more than 16 Mpx")
+    if info.components not in (1, 3):
+        raise FrameRejectedError("components", f"{info.components} components, must be 1 or 3")
+    if b"\xff\xd9" not in bytes(view[-64:]):
+        raise FrameRejectedError("truncated", "no end marker")
+    return info
+
+
+def _frame_header(view: memoryview) -> JpegInfo:
+    position = 2
+    while position + 4 <= view.nbytes:
+        if view[position] != 0xFF:
+            break
+        marker = view[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _STANDALONE:
+            position += 2
+            continue
+        (length,) = struct.unpack_from(">H", view, position + 2)
+        if marker in _SOF_OTHER:
+            raise FrameRejectedError("process", f"coding process SOF{marker - 0xC0} is not baseline or progressive")
+        if marker in (0xC0, 0xC1, 0xC2):
+            return _size(view, position, length)
+        if marker in (0xD9, 0xDA) or length < 2:
+            break
+        position += 2 + length
+    raise FrameRejectedError("header", "no frame header before the picture data")
+
+
+def _size(view: memoryview, position: int, length: int) -> JpegInfo:
+    if length < 8 or position + 10 > view.nbytes:
+        raise FrameRejectedError("header", "frame header is cut off")
+    precision, height, width, components = struct.unpack_from(">BHHB", view, position + 4)
+    if precision != 8:
+        raise FrameRejectedError("process", f"{precision} bits a sample, must be 8")
+    return JpegInfo(width, height, components)
+
+
+def decode(data: bytes | memoryview, reduce: int = 1) -> Image:
+    """Decode an inspected JPEG, optionally at a half, quarter or eighth of its size, which costs less.
+
+    Args:
+        data: A JPEG that `inspect` let pass.
+        reduce: 1, 2, 4 or 8.
+
+    Returns:
+        uint8, (H, W, 3), BGR; sides are the header's divided by ``reduce``, rounded up. EXIF orientation is ignored.
+
+    Raises:
+        FrameRejectedError: The decoder could not make a picture of it.
+    """
+    flags = {
+        1: cv2.IMREAD_COLOR,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }[reduce]
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise FrameRejectedError("decode", f"decoder refused it: {error.code}") from error
+    if image is None:
+        raise FrameRejectedError("decode", "decoder made no picture of it")
+    return np.asarray(image, np.uint8)
+
+
+def encode(image: Image, quality: int = 80) -> bytes:
+    """Make a JPEG of uint8, (H, W, 3), BGR, at a quality of 1–100."""
+    done, buffer = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise FrameRejectedError("decode", f"no JPEG could be made of a {image.shape} picture")
+    return buffer.tobytes()

@@ -1,0 +1,40 @@
+"""What the metrics of all services share: names, bucket ladders, and the counters that must add up."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+STAGE_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+__all__ = [
+    "BATCH_BUCKETS",
+    "LATENCY_BUCKETS_S",
+    "STAGE_BUCKETS_S",
+    "BrokerMetrics",
+    "CollectorRegistry",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "process_registry",
+]
+
+
+def process_registry() -> CollectorRegistry:
+    """Make a registry with the usual process metrics (memory, CPU, open files)."""
+    from prometheus_client import ProcessCollector
+
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class BrokerMetrics:
+    """How the broker treats this process; the same series in every service."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.errors = Counter(
+            "maskwatch_broker_errors_total", "Broker errors by code.", ["endpoint", "code"], registry=registry
+        )
+        self.up = Gauge("maskwatch_broker_up", "1 while the broker answers.", ["endpoint"], registry=registry)

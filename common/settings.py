@@ -1,0 +1,87 @@
+"""Settings that every process needs, read once from the environment. The only reader of environment variables.
+
+Precedence: command line, then environment (``MASKWATCH_…``), then default. Secrets come from a file named by
+``…_PASSWORD_FILE`` or from the environment, never from the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.advice import explain, nearest
+from common.errors import ConfigError
+
+ENV_PREFIX = "MASKWATCH_"
+SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "TRAINER_")
+"""What a service adds to the prefix for settings of its own, so that one environment file can serve them all."""
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class ServiceSettings(BaseSettings):
+    """What producers, workers and trainers have in common."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    frames_url: str = Field(default="redis://127.0.0.1:6379/0", description="Broker of frames; keeps nothing on disk.")
+    state_url: str = Field(default="redis://127.0.0.1:6379/0", description="Broker of results, events and state.")
+    frames_password: SecretStr | None = Field(default=None, description="Password of the frames broker.")
+    state_password: SecretStr | None = Field(default=None, description="Password of the state broker.")
+    frames_password_file: Path | None = Field(default=None, description="File that holds it instead.")
+    state_password_file: Path | None = Field(default=None, description="File that holds it instead.")
+    prefix: str = Field(default="mw", pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$", description="First part of every key.")
+    partitions: int | None = Field(default=None, ge=1, le=1024, description="Partitions at first start; then stored.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics and health checks listen on.")
+    metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Port of them; 0 takes a free one.")
+    max_age_s: float = Field(default=2.0, gt=0, le=60, description="Frames older than this are not looked at.")
+    grace_s: float = Field(default=8.0, gt=0, le=300, description="Seconds to finish work after SIGTERM.")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field(default="text", pattern="^(text|json)$")
+
+    @model_validator(mode="after")
+    def _read_password_files(self) -> Self:
+        for name in ("frames", "state"):
+            path: Path | None = getattr(self, f"{name}_password_file")
+            if path is None:
+                continue
+            try:
+                secret = SecretStr(path.read_text("utf-8").strip())
+            except OSError as error:
+                raise ValueError(f"{name}_password_file: cannot be read: {error.strerror}") from error
+            object.__setattr__(self, f"{name}_password", secret)
+        return self
+
+
+def load(model: type[S], **overrides: Any) -> S:
+    """Read settings; ``overrides`` come from the command line and win where they are not None.
+
+    Raises:
+        ConfigError: A value is out of range, or a variable with the model's prefix is not known; the nearest is named.
+    """
+    prefix = str(model.model_config.get("env_prefix", ""))
+    known = {f"{prefix}{name.upper()}" for name in model.model_fields}
+    foreign = tuple(ENV_PREFIX + section for section in SECTIONS) if prefix == ENV_PREFIX else ()
+    for name in os.environ:
+        if name.startswith(prefix) and name not in known and not name.startswith(foreign):
+            raise ConfigError(f"{name}: unknown variable{nearest(name, known)}")
+    try:
+        return model(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigError(explain(error, model)) from error
+
+
+def host_name() -> str:
+    """Name this machine, for consumer names and for the ``worker`` field of events."""
+    return socket.gethostname()
+
+
+def shared_folder() -> Path | None:
+    """Find the images, videos and weights that are kept beside a checkout, where there are any."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    return folder if (folder / "data").is_dir() else None
