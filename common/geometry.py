@@ -72,7 +72,7 @@ class Letterbox:
 
     @classmethod
     def fit(cls, size: tuple[int, int], canvas: tuple[int, int]) -> Letterbox:
-        """Fit a picture of ``size`` (width, height) px into a ``canvas`` (width, height) px, enlarging at most twice."""
+        """Fit a picture of ``size`` (width, height) px into ``canvas`` (width, height) px, enlarging at most twice."""
         scale = min(canvas[0] / size[0], canvas[1] / size[1], 2.0)
         width = min(canvas[0], max(1, round(size[0] * scale)))
         height = min(canvas[1], max(1, round(size[1] * scale)))

@@ -127,6 +127,8 @@ class FrameResult(_Message):
     camera: CameraId
     session: Counter
     seq: Counter
+    frame_id: str = Field(pattern=r"^\d+-\d+$", max_length=42)
+    """Id of the frame's entry in its stream; its first part is broker time in ms."""
     outcome: Outcome
     reason: str = Field(default="", max_length=60)
     captured_at: UnixSeconds

@@ -1,0 +1,1 @@
+"""The front desk: puts the services together."""

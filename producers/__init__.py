@@ -1,0 +1,1 @@
+"""Turn cameras into frame messages."""

@@ -1,0 +1,1 @@
+"""Turn labelled faces into a released model version."""

@@ -1,0 +1,1 @@
+"""Turn frames into results (infer) and results into events (judge)."""
