@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -94,19 +94,25 @@ class SitePlan(_Part):
         wanted = camera.policy if camera else self.policies[0].id
         return next(policy for policy in self.policies if policy.id == wanted)
 
+    def resolved(self, folder: Path) -> SitePlan:
+        """Take relative file and folder sources from ``folder``, where a file of that name is there."""
+
+        def absolute(camera: Camera) -> Camera:
+            path = folder / camera.source
+            return camera.model_copy(update={"source": str(path.resolve())}) if path.exists() else camera
+
+        return self.model_copy(update={"cameras": [absolute(camera) for camera in self.cameras]})
+
     def to_bytes(self) -> bytes:
         """Write the plan as it is stored on the broker: UTF-8 JSON."""
         return self.model_dump_json().encode()
-
-
-PlanPath = Annotated[Path, "a YAML file"]
 
 
 def load_plan(path: Path) -> SitePlan:
     """Read and check a site plan.
 
     Args:
-        path: YAML file of at most 4 MiB. Relative file sources are taken from the plan's own folder.
+        path: YAML file of at most 4 MiB.
 
     Raises:
         SitePlanError: It cannot be read or used; the message has a line for each complaint, each with the key's path.

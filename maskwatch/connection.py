@@ -1,0 +1,84 @@
+"""The front desk's own way to the state broker: the layout, the published plan, readers of results and events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import SecretStr
+
+from common.broker.client import Client, connect
+from common.broker.eventlog import EventLog
+from common.broker.layout import ensure_layout
+from common.broker.ownership import PartitionStore
+from common.broker.plans import PlanStore
+from common.errors import ConfigError
+from common.partition import Keys
+from common.settings import ServiceSettings, host_name, load
+from common.siteplan import SitePlan
+
+READ_BLOCK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class StateDesk:
+    """Everything the front desk reads from the state broker.
+
+    Attributes:
+        client: For commands.
+        blocking: For reads that wait up to half a second.
+        keys: Names of the installation's keys.
+    """
+
+    client: Client
+    blocking: Client
+    keys: Keys
+
+    @classmethod
+    def open(cls, settings: ServiceSettings) -> Self:
+        """Connect, and fix or check the partition count.
+
+        Raises:
+            BrokerError: The broker does not answer, refuses, or holds another partition count.
+        """
+        password = secret(settings.state_password)
+        client = connect(settings.state_url, password=password)
+        partitions = ensure_layout(client, settings.prefix, settings.partitions)
+        blocking = connect(settings.state_url, blocking_s=READ_BLOCK_S, password=password)
+        return cls(client, blocking, Keys(settings.prefix, partitions))
+
+    @property
+    def plans(self) -> PlanStore:
+        """The published site plan."""
+        return PlanStore(self.client, self.keys.prefix)
+
+    @property
+    def events(self) -> EventLog:
+        """The event log."""
+        return EventLog(self.client, self.blocking, self.keys)
+
+    @property
+    def partitions(self) -> PartitionStore:
+        """Results and judge state, for reading only: the front desk never takes a lease."""
+        return PartitionStore(self.client, self.blocking, self.keys, f"desk@{host_name()}")
+
+    def plan(self) -> SitePlan:
+        """Give the plan in force.
+
+        Raises:
+            ConfigError: None was ever published.
+        """
+        stored = self.plans.load()
+        if stored is None:
+            raise ConfigError("no site plan is published here; run: maskwatch site publish SITE.yaml")
+        return SitePlan.model_validate_json(stored[1])
+
+
+def desk() -> StateDesk:
+    """Open the state broker that the environment names."""
+    return StateDesk.open(load(ServiceSettings))
+
+
+def secret(value: SecretStr | None) -> str | None:
+    """Unwrap a password at the moment of use."""
+    return value.get_secret_value() if value else None

@@ -1,0 +1,46 @@
+"""One role each, for many machines: settings, log, stop signal, then the service's own loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.lifecycle import StopSignal
+from common.log import configure
+from common.settings import ServiceSettings, load
+from common.siteplan import load_plan
+
+
+def run_producer(site: Path | None, cameras: list[str], shard: str, metrics_port: int | None) -> int:
+    """Read cameras until stopped; see ``maskwatch producer --help``."""
+    from maskwatch.connection import StateDesk
+    from producers import service
+    from producers.settings import ProducerSettings
+
+    connection = _begin(metrics_port)
+    settings = load(ProducerSettings, cameras=cameras or None, shard=shard or None)
+    plan = load_plan(site).resolved(site.parent) if site else StateDesk.open(connection).plan()
+    return service.run(connection, settings, plan, StopSignal().install())
+
+
+def run_infer(backend: str, index: int | None, metrics_port: int | None) -> int:
+    """Infer until stopped; see ``maskwatch infer --help``."""
+    from workers.infer import service
+    from workers.infer.settings import InferSettings
+
+    connection = _begin(metrics_port)
+    return service.run(connection, load(InferSettings, backend=backend or None, index=index), StopSignal().install())
+
+
+def run_judge(metrics_port: int | None) -> int:
+    """Judge until stopped; see ``maskwatch judge --help``."""
+    from workers.judge import service
+    from workers.judge.settings import JudgeSettings
+
+    connection = _begin(metrics_port)
+    return service.run(connection, load(JudgeSettings), StopSignal().install())
+
+
+def _begin(metrics_port: int | None) -> ServiceSettings:
+    connection = load(ServiceSettings, metrics_port=metrics_port)
+    configure(connection.log_level, connection.log_format)
+    return connection

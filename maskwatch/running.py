@@ -1,0 +1,150 @@
+"""``maskwatch up``: runs a site here, shows it, ends it in order and sums it up."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from common.lifecycle import Deadline, StopSignal
+from common.log import configure
+from common.siteplan import SitePlan
+from maskwatch.gallery import Gallery, no_gallery, open_gallery
+from maskwatch.monitor import Monitor
+from maskwatch.station import Station, StationSettings
+from maskwatch.summary import as_text, summarise
+from maskwatch.table import event_line, render
+
+DRAIN_DEADLINE_S = 15.0
+TABLE_PERIOD_S = 0.5
+LINE_PERIOD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line asked for.
+
+    Attributes:
+        seconds: End by itself after so many seconds; 0 runs on.
+        json_summary: Print the summary as one JSON object, last.
+        workers: Inference processes.
+        view_port: Port of the browser page, or None for no page.
+        backend: Inference backend; empty for the default.
+        data: Folder that keeps events and state, or None.
+    """
+
+    seconds: float
+    json_summary: bool
+    workers: int
+    view_port: int | None
+    backend: str
+    data: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run leaves: its summary, and every event in the order it was logged."""
+
+    summary: dict[str, Any]
+    events: list[dict[str, Any]]
+    started_s: float
+    ended_s: float
+
+
+def run_site(plan: SitePlan, options: RunOptions) -> int:
+    """Run a plan on this machine until its time is over, its files are at their end, or somebody stops it."""
+    report = run(plan, options, f"maskwatch · {plan.site}")
+    print_summary(report.summary, as_json=options.json_summary)
+    return 0 if report.summary["unaccounted"] == 0 else 1
+
+
+def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
+    """Run a plan and report; what people watch goes to standard error, standard output is left to the summary."""
+    configure("warning")
+    stop = StopSignal().install()
+    console = Console(stderr=True)
+    with Station(plan, StationSettings(options.workers, options.backend, options.data)) as station:
+        gallery = no_gallery() if options.view_port is None else open_gallery(station, plan, options.view_port)
+        with gallery:
+            monitor = Monitor(station.desk, gallery.show_result, gallery.show_event)
+            monitor.start()
+            started = time.time()
+            _announce(console, station, gallery)
+            _watch(station, monitor, options, (console, title, stop))
+            ended = time.time()
+            station.stop_producer()
+            _drain(monitor, [camera.id for camera in plan.cameras])
+            monitor.stop()
+            return RunReport(summarise(station.desk, monitor), monitor.all_events, started, ended)
+
+
+def print_summary(summary: dict[str, Any], *, as_json: bool) -> None:
+    """Print the summary on standard output, as the last thing."""
+    sys.stderr.flush()
+    print(json.dumps(summary) if as_json else as_text(summary), flush=True)
+
+
+def _watch(station: Station, monitor: Monitor, options: RunOptions, scene: tuple[Console, str, StopSignal]) -> None:
+    console, title, stop = scene
+    deadline = Deadline.after(options.seconds) if options.seconds else None
+    if not console.is_terminal:
+        _watch_lines(station, monitor, deadline, (console, stop))
+        return
+    with Live(console=console, refresh_per_second=4, get_renderable=lambda: _picture(monitor, title, deadline)):
+        while not _over(station, deadline) and not stop.wait(TABLE_PERIOD_S):
+            station.watch()
+
+
+def _watch_lines(
+    station: Station, monitor: Monitor, deadline: Deadline | None, scene: tuple[Console, StopSignal]
+) -> None:
+    console, stop = scene
+    shown = 0
+    next_line = time.monotonic() + LINE_PERIOD_S
+    while not _over(station, deadline) and not stop.wait(TABLE_PERIOD_S):
+        station.watch()
+        for event in monitor.all_events[shown:]:
+            console.print(event_line(event), highlight=False, soft_wrap=True)
+            shown += 1
+        if time.monotonic() >= next_line:
+            next_line += LINE_PERIOD_S
+            console.print(_line(monitor, deadline), highlight=False, soft_wrap=True)
+
+
+def _picture(monitor: Monitor, title: str, deadline: Deadline | None) -> Any:
+    return render(monitor, title, deadline.left_s() if deadline else None)
+
+
+def _line(monitor: Monitor, deadline: Deadline | None) -> str:
+    now = time.time()
+    figures = monitor.figures()
+    parts = [f"{camera} {one.state} {one.fps_out(now):.1f} fps" for camera, one in figures.items()]
+    left = f" · {deadline.left_s():.0f} s left" if deadline else ""
+    return " | ".join(parts) + left
+
+
+def _over(station: Station, deadline: Deadline | None) -> bool:
+    return station.cameras_finished() or (deadline is not None and deadline.spent())
+
+
+def _drain(monitor: Monitor, cameras: list[str]) -> None:
+    """Wait until the last word of every camera has been judged, so that nothing is cut off in the middle."""
+    deadline = Deadline.after(DRAIN_DEADLINE_S)
+    pause = StopSignal()
+    while not deadline.spent():
+        if monitor.all_final(cameras) and monitor.judged():
+            return
+        pause.wait(0.1)
+
+
+def _announce(console: Console, station: Station, gallery: Gallery) -> None:
+    ports = ", ".join(f"{name} http://127.0.0.1:{port}/metrics" for name, port in station.ports.items())
+    console.print(f"metrics: {ports}", highlight=False, soft_wrap=True)
+    if gallery.url:
+        console.print(f"view: {gallery.url}", highlight=False, soft_wrap=True)
