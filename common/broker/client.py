@@ -1,6 +1,7 @@
 """Connections to the broker: one that sends commands, one that waits; neither ever repeats a command by itself.
 
-A broker URL has one of these forms; the query options are ``db`` and, with TLS, ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``:
+A broker URL has one of these forms; query options are ``db`` and, with TLS, ``ssl_ca_certs``, ``ssl_certfile`` and
+``ssl_keyfile``:
 
     redis://[user:password@]host:port/0            rediss://…                 one server
     unix://[user@]/path/to/socket                                             one server on this machine
@@ -23,7 +24,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from common.broker.failures import broker_error, translated
-from common.errors import BrokerError, ConfigError
+from common.errors import ConfigError
 
 Client = redis.Redis | RedisCluster
 
@@ -39,13 +40,13 @@ _STRICT_ONLY = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
 def connect(
     url: str, *, blocking_s: float | None = None, password: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S
 ) -> Client:
-    """Make a client for one kind of work; nothing is sent before its first command (a cluster is asked for its nodes at once).
+    """Make a client for one kind of work; nothing is sent before its first command, except to a cluster.
 
     Args:
         url: One of the forms in the module's text.
         blocking_s: None for commands; else the longest wait, s, of the blocking reads this client is for.
         password: Password that is not written into the URL; wins over one that is.
-        timeout_s: How long a command may take, s; ignored for a blocking client, whose deadline is ``blocking_s`` plus 3 s.
+        timeout_s: How long a command may take, s; a blocking client takes ``blocking_s`` plus 3 s instead.
 
     Raises:
         ConfigError: The URL cannot be used; the message shows it without its password.
@@ -78,7 +79,7 @@ def call(client: Client, *command: Any, **options: Any) -> Any:
         BrokerRefusedError: The broker said no; nothing was carried out.
     """
     with translated():
-        return cast(Any, client).execute_command(*command, **options)
+        return cast(Any, client).execute_command(*command, **_reading(command), **options)
 
 
 def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -93,7 +94,7 @@ def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         return [_answer(client, command) for command in commands]
     pipeline = client.pipeline(transaction=False)
     for command in commands:
-        cast(Any, pipeline).execute_command(*command)
+        cast(Any, pipeline).execute_command(*command, **_reading(command))
     with translated():
         answers = pipeline.execute(raise_on_error=False)
     return [broker_error(answer) if isinstance(answer, RedisError) else answer for answer in answers]
@@ -106,7 +107,7 @@ def longest_block_s(client: Client) -> float:
 
 
 def block_ms(client: Client, block_s: float) -> int | None:
-    """Give the BLOCK argument for a wait of ``block_s`` seconds: never 0, which is for ever, never longer than the client allows."""
+    """Give the BLOCK argument for a wait of ``block_s`` s: never 0 (for ever), never beyond the client's limit."""
     if block_s <= 0:
         return None
     return max(1, round(1000 * min(block_s, longest_block_s(client))))
@@ -123,9 +124,16 @@ def mask_url(url: str) -> str:
     return f"{scheme}://{credentials}{at}{host}{mark}{'&'.join(shown)}"
 
 
+def _reading(command: tuple[Any, ...]) -> dict[str, bool]:
+    """Say which of its two replies a command will get; the library cannot tell from the reply."""
+    if command[0] == "XPENDING" and len(command) > 3:
+        return {"parse_detail": True}
+    return {"parse_justid": True} if command[0] == "XCLAIM" and command[-1] == "JUSTID" else {}
+
+
 def _answer(client: Client, command: tuple[Any, ...]) -> Any:
     try:
-        return cast(Any, client).execute_command(*command)
+        return cast(Any, client).execute_command(*command, **_reading(command))
     except (RedisError, RedisClusterException) as error:
         ours = broker_error(error)
         if ours.code in ("connection", "timeout", "cluster"):
@@ -153,7 +161,9 @@ def _query_options(parts: SplitResult, url: str) -> dict[str, Any]:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in _STRICT_ONLY:
             if value.lower() != _STRICT_ONLY[name]:
-                raise ConfigError(f"broker URL {mask_url(url)}: {name}={value} would accept any server; name its CA in ssl_ca_certs")
+                raise ConfigError(
+                    f"broker URL {mask_url(url)}: {name}={value} would accept any server; name its CA in ssl_ca_certs"
+                )
         elif name not in _OPTIONS:
             near = difflib.get_close_matches(name, _OPTIONS, 1) or [", ".join(_OPTIONS)]
             raise ConfigError(f"broker URL {mask_url(url)}: unknown option {name}; nearest: {near[0]}")
@@ -205,7 +215,8 @@ def _connect_single(parts: SplitResult, options: dict[str, Any]) -> Client:
 
 
 def _connect_cluster(parts: SplitResult, options: dict[str, Any]) -> Client:
-    nodes = [ClusterNode(host, port) for host, port in _addresses(parts, 6379)]
+    node: Any = ClusterNode
+    nodes = [node(host, port) for host, port in _addresses(parts, 6379)]
     options.pop("db", None)
     with translated():
         return RedisCluster(startup_nodes=nodes, retry=_never(), ssl=parts.scheme.startswith("rediss"), **options)
@@ -219,8 +230,6 @@ def _connect_sentinel(parts: SplitResult, options: dict[str, Any]) -> Client:
     if parts.scheme.startswith("rediss"):
         tls["ssl"] = True
     asking = {"socket_timeout": COMMAND_TIMEOUT_S, "retry": _never(), "protocol": 2, **tls}
-    sentinel = Sentinel(_addresses(parts, 26379), sentinel_kwargs=asking)
+    make: Any = Sentinel
+    sentinel = make(_addresses(parts, 26379), sentinel_kwargs=asking)
     return cast(Client, sentinel.master_for(service, **{**options, **tls}))
-
-
-__all__ = ["BrokerError", "Client", "block_ms", "call", "call_many", "connect", "longest_block_s", "mask_url", "translated"]

@@ -1,8 +1,8 @@
 """The two networks in torch: the face detector (YuNet) and the classifier of what covers the face.
 
-YuNet follows Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (Machine Intelligence Research, 2023), with the
-parameter names of its authors' training code, so that their public weights load strictly. The classifier is a torchvision
-backbone with the head pooling, dense, ReLU, dropout, dense.
+YuNet follows Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (Machine Intelligence Research, 2023),
+with the parameter names of its authors' training code, so that their public weights load strictly. The classifier is a
+torchvision backbone with the head pooling, dense, ReLU, dropout, dense.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class YuNet(nn.Module):
 
         Returns:
             float, (B, N, 16), N = HW/64 + HW/256 + HW/1024, strides 8, 16, 32 one after the other, row-major: class
-            logit, objectness logit, box deltas (dx, dy, log w, log h, in strides), five landmark deltas (dx, dy, in strides).
+            logit, objectness logit, box deltas (dx, dy, log w, log h, in strides), five landmark deltas (dx, dy).
         """
         logits: Tensor = self.bbox_head(self.neck(self.backbone(pictures)))
         return logits
@@ -173,7 +173,7 @@ class DetectorGraph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, H, W, 3) BGR canvases to float (B, N, 16) as ``common.models.decode`` reads them.
 
-        Columns: 0 score in 0..1 (root of class times objectness), 1..4 box deltas, 5..14 landmark deltas, 15 objectness in 0..1.
+        Columns: 0 score in 0..1 (root of class times objectness), 1..4 box deltas, 5..14 landmark deltas, 15 objectness
         """
         weights = next(self.network.parameters())
         logits = self.network(images.permute(0, 3, 1, 2).to(weights.dtype)).float()

@@ -1,7 +1,8 @@
 """The one place that imports torchvision, also where its native operators cannot be loaded.
 
-A CPU build of torch beside a torchvision wheel made for CUDA has no ``torchvision::nms`` and ``torchvision::qnms``, and
-importing torchvision registers shape functions for both. Defining the two schemas first lets the import go through; nothing here calls them.
+A CPU build of torch beside a torchvision wheel made for CUDA has no ``torchvision::nms`` and ``torchvision::qnms``,
+and importing torchvision registers shape functions for both. Defining the two schemas first lets the import go
+through; nothing here calls them.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def torchvision_models() -> ModuleType:
 
 
 def _define_missing_schemas() -> None:
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in _MISSING_SCHEMAS:
         name = schema.partition("(")[0]
         if not hasattr(torch.ops.torchvision, name):
-            library.define(schema)
+            library.define(schema)  # type: ignore[no-untyped-call]
     _libraries.append(library)  # a schema lives as long as the library that defined it
 
 

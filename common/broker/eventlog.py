@@ -1,0 +1,104 @@
+"""The event log as subscribers read it: at their own pace, from any point, told when they were too slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from common.broker.client import Client, call_many
+from common.broker.reading import order_of, read_streams
+from common.errors import BrokerError, ConfigError
+from common.partition import Keys
+
+BEGINNING = "0-0"
+_ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One event as it stands in the log.
+
+    Attributes:
+        partition: Partition of its camera.
+        entry_id: Its place in the partition's log; the cursor after it.
+        event: CloudEvents JSON.
+        type: CloudEvents type.
+        camera: Camera id.
+        id: CloudEvents id; subscribers drop repeats by it.
+    """
+
+    partition: int
+    entry_id: str
+    event: bytes
+    type: str
+    camera: str
+    id: str
+
+
+class EventLog:
+    """Reads the event logs of all partitions (state endpoint); changes nothing there."""
+
+    def __init__(self, client: Client, blocking_client: Client, keys: Keys) -> None:
+        """Use a command client, and a blocking one for waits."""
+        self._client = client
+        self._blocking = blocking_client
+        self._keys = keys
+
+    def start_cursors(self, where: str) -> dict[int, str]:
+        """Give the cursors to start from: ``0`` the oldest kept, ``now`` what comes next, else after this entry id.
+
+        Raises:
+            ConfigError: ``where`` is none of these.
+        """
+        if where == "now":
+            return {number: last or BEGINNING for number, last in self._edges("XREVRANGE", "+", "-").items()}
+        if not _ENTRY_ID.fullmatch(where):
+            raise ConfigError(f"{where!r} is no place in the event log: give 0, now, or an entry id such as 1700-0")
+        cursor = BEGINNING if where == "0" else where
+        return dict.fromkeys(range(self._keys.partitions), cursor)
+
+    def read(self, cursors: Mapping[int, str], block_s: float, count: int) -> list[LoggedEvent]:
+        """Read up to ``count`` events per partition behind the cursors, waiting up to ``block_s`` s for the first."""
+        numbers = {self._keys.events(number): number for number in cursors}
+        ids = {key: cursors[number] for key, number in numbers.items()}
+        found = read_streams(self._client, self._blocking, ("XREAD", "COUNT", count), ids, block_s)
+        events = []
+        for key, entries in found.items():
+            for entry_id, fields in entries:
+                found_fields = fields or {}
+                labels = [found_fields.get(name, b"").decode(errors="replace") for name in (b"type", b"camera", b"id")]
+                events.append(LoggedEvent(numbers[key], entry_id, found_fields.get(b"event", b""), *labels))
+        return events
+
+    def gaps(self, cursors: Mapping[int, str]) -> dict[int, str]:
+        """Name the partitions whose log no longer reaches back to the cursor, with the oldest entry id left there."""
+        firsts = self._edges("XRANGE", "-", "+")
+        return {
+            number: first
+            for number, cursor in cursors.items()
+            if (first := firsts.get(number)) and cursor != BEGINNING and order_of(first) > order_of(cursor)
+        }
+
+    def rewind(self, cursors: Mapping[int, str], overlap_s: float = 60.0) -> dict[int, str]:
+        """Set back the cursors that lie beyond the log's end, as after a failover that lost the newest entries.
+
+        A read from such a cursor would wait in silence until the log has caught up. Call it after each reconnect.
+        """
+        lasts = self._edges("XREVRANGE", "+", "-")
+        settled = dict(cursors)
+        for number, cursor in cursors.items():
+            last = lasts.get(number) or BEGINNING
+            if order_of(cursor) > order_of(last):
+                settled[number] = f"{max(0, order_of(last)[0] - round(1000 * overlap_s))}-0"
+        return settled
+
+    def _edges(self, command: str, start: str, end: str) -> dict[int, str | None]:
+        numbers = range(self._keys.partitions)
+        commands = [(command, self._keys.events(number), start, end, "COUNT", 1) for number in numbers]
+        edges: dict[int, str | None] = {}
+        for number, answer in zip(numbers, call_many(self._client, commands), strict=True):
+            if isinstance(answer, BrokerError):
+                raise answer
+            edges[number] = answer[0][0].decode() if answer else None
+        return edges

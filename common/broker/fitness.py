@@ -1,0 +1,124 @@
+"""Asks a broker at the start whether it may be used: what it is, how old, and whether it throws data away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from redis.cluster import RedisCluster
+
+from common.broker.client import Client, call
+from common.errors import BrokerRefusedError, BrokerUnfitError
+
+Version = tuple[int, int, int]
+
+OLDEST: dict[str, Version] = {"redis": (7, 0, 0), "valkey": (8, 0, 0)}
+"""Below these, commands are missing that everything here stands on."""
+
+PATCHED: dict[str, tuple[Version, ...]] = {
+    "redis": ((8, 6, 3),),
+    "valkey": ((8, 1, 12), (9, 0, 8), (9, 1, 4)),
+}
+"""First releases without the known faults in blocked reads and scripts, one per maintained line."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFacts:
+    """What a broker said of itself.
+
+    Attributes:
+        server: ``redis`` or ``valkey``.
+        version: Its version, as it writes it.
+        mode: ``standalone``, ``sentinel`` or ``cluster``.
+        policy: Its ``maxmemory-policy``; None where our user may not ask.
+        warnings: What the operator should know, a sentence each.
+    """
+
+    server: str
+    version: str
+    mode: str
+    policy: str | None
+    warnings: tuple[str, ...]
+
+
+def probe(client: Client, role: Literal["frames", "state"]) -> BrokerFacts:
+    """Look at a broker before the first use; in a cluster at each of its primaries.
+
+    Args:
+        client: Command client of the endpoint.
+        role: What the endpoint is for.
+
+    Raises:
+        BrokerUnfitError: It is too old, or evicts keys; the message says what to change.
+        BrokerUnavailableError: It does not answer.
+        BrokerRefusedError: It does not let us in.
+    """
+    found = [_probe_node(client, role, node) for node in _nodes(client)]
+    warnings = tuple(dict.fromkeys(text for facts in found for text in facts.warnings))
+    first = found[0]
+    return BrokerFacts(first.server, first.version, first.mode, first.policy, warnings)
+
+
+def patch_warning(server: str, version: Version) -> str | None:
+    """Say what to do about a version that lacks known fixes; None where it has them."""
+    floors = PATCHED.get(server, ())
+    same_line = [floor for floor in floors if floor[:2] == version[:2]]
+    if not floors or version >= (same_line[0] if same_line else floors[-1]):
+        return None
+    wanted = " or ".join(".".join(map(str, floor)) for floor in floors)
+    shown = ".".join(map(str, version))
+    return f"{server} {shown} may lack security fixes; run {wanted} or later, or a vendor's build with the same fixes"
+
+
+def _probe_node(client: Client, role: str, node: dict[str, Any]) -> BrokerFacts:
+    said = _pairs(call(client, "HELLO", **node))
+    server, version, mode = (said.get(name, "").lower() for name in ("server", "version", "mode"))
+    number = _version(version)
+    oldest = OLDEST.get(server)
+    if oldest is None or number < oldest:
+        raise BrokerUnfitError(f"the {role} broker is {server} {version}; needed is Redis 7.0 or Valkey 8.0, or later")
+    policy = _setting(client, "maxmemory-policy", node)
+    if policy is not None and policy.startswith("allkeys-"):
+        raise BrokerUnfitError(
+            f"the {role} broker has maxmemory-policy {policy}, which deletes whole streams under load; set noeviction"
+        )
+    warnings = [patch_warning(server, number), *_persistence_warnings(client, role, node)]
+    return BrokerFacts(server, version, mode, policy, tuple(text for text in warnings if text))
+
+
+def _persistence_warnings(client: Client, role: str, node: dict[str, Any]) -> Iterator[str]:
+    appending = _setting(client, "appendonly", node)
+    saving = _setting(client, "save", node)
+    if role == "frames" and (appending == "yes" or saving):
+        yield "the frames broker writes frames to disk; set appendonly no and save ''"
+    if role == "state" and appending == "no":
+        yield "the state broker keeps its data in memory only; set appendonly yes"
+
+
+def _nodes(client: Client) -> list[dict[str, Any]]:
+    if isinstance(client, RedisCluster):
+        return [{"target_nodes": node} for node in cast(Any, client).get_primaries()]
+    return [{}]
+
+
+def _setting(client: Client, name: str, node: dict[str, Any]) -> str | None:
+    try:
+        return _pairs(call(client, "CONFIG GET", name, **node)).get(name)
+    except BrokerRefusedError:
+        return None  # a user with narrow rights may not ask; the operator's check does
+
+
+def _pairs(reply: Any) -> dict[str, str]:
+    flat = [part for pair in reply.items() for part in pair] if isinstance(reply, dict) else reply
+    return {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _version(text: str) -> Version:
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split("-", maxsplit=1)[0].split(".")]
+    major, minor, patch = (*numbers, 0, 0, 0)[:3]
+    return major, minor, patch

@@ -1,0 +1,61 @@
+"""From pictures to what the networks are fed: the one way, shared by training and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.geometry import Letterbox, square_around
+from common.images import Picture, crop, paste, resize
+
+
+def choose_canvas(size: tuple[int, int], canvases: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Choose the canvas for a picture: no more scaling than on a 640 px canvas, and the least area to compute.
+
+    Args:
+        size: Picture (width, height), px.
+        canvases: Canvas sizes (width, height), px, not empty.
+
+    Returns:
+        The canvas on which the picture is largest, among those of at most 640 px if any; the smallest on a tie.
+    """
+    usual = [canvas for canvas in canvases if max(canvas) <= 640] or list(canvases)
+    return min(usual, key=lambda canvas: (-round(Letterbox.fit(size, canvas).scale, 2), canvas[0] * canvas[1]))
+
+
+def letterbox(picture: Picture, canvas: tuple[int, int], out: Picture | None = None) -> tuple[Picture, Letterbox]:
+    """Scale a picture into the upper left corner of a black canvas.
+
+    Args:
+        picture: uint8, (H, W, 3), BGR.
+        canvas: Wanted (width, height), px.
+        out: uint8, (height, width, 3), written in place if given (one slot of a batch).
+
+    Returns:
+        The canvas, and the letterbox that carries boxes back with ``to_picture``.
+    """
+    fit = Letterbox.fit((picture.shape[1], picture.shape[0]), canvas)
+    target = np.empty((canvas[1], canvas[0], 3), np.uint8) if out is None else out
+    paste(resize(picture, (fit.width, fit.height)), target)
+    return target, fit
+
+
+def face_crops(picture: Picture, boxes: NDArray[np.floating], side: int, margin: float) -> NDArray[np.uint8]:
+    """Cut every face out of a picture the way the classifier was trained.
+
+    Args:
+        picture: uint8, (H, W, 3), BGR.
+        boxes: float, (K, 4), x1 y1 x2 y2, px of the picture.
+        side: Side of the crops, px.
+        margin: Share of the box's longer side added on every side.
+
+    Returns:
+        uint8, (K, side, side, 3), BGR.
+    """
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    crops = np.empty((len(boxes), side, side, 3), np.uint8)
+    for index, box in enumerate(boxes):
+        crops[index] = crop(picture, square_around(box, margin), side)
+    return crops
