@@ -1,0 +1,126 @@
+"""Motion JPEG over HTTP: a multipart answer that never ends, whose JPEGs are passed on as the camera made them."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections import deque
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+
+from common import jpeg
+from common.errors import NotAVideoError, SourceUnreachableError
+from producers.pacing import Pacer
+from producers.sources.multipart import MultipartParser
+from producers.sources.source import SourceFrame, SourceSettings
+
+_CHUNK_BYTES = 64 << 10
+_PATIENCE_S = 0.5
+
+
+class HttpAnswer:
+    """An open answer of an HTTP server, of which only the headers were read.
+
+    Attributes:
+        multipart: True where the body is a sequence of parts.
+        boundary: What lies between them, else empty.
+    """
+
+    def __init__(self, response: HTTPResponse) -> None:
+        headers: Message = response.headers
+        self.multipart = headers.get_content_maintype() == "multipart"
+        self.boundary = str(headers.get_param("boundary") or "")
+        self.response = response
+
+    def close(self) -> None:
+        """Hang up."""
+        self.response.close()
+
+
+def open_http(url: str, settings: SourceSettings) -> HttpAnswer:
+    """Ask for a URL; user and password in it are used for Basic or Digest authentication. Environment proxies are not.
+
+    Raises:
+        SourceUnreachableError: Nothing answers, or the answer is an error; the message names neither user nor password.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    plain = parts._replace(netloc=host).geturl()
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if parts.username is not None:
+        passwords.add_password(None, plain, unquote(parts.username), unquote(parts.password or ""))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPBasicAuthHandler(passwords),
+        urllib.request.HTTPDigestAuthHandler(passwords),
+    )
+    try:
+        return HttpAnswer(opener.open(plain, timeout=settings.read_timeout_s))
+    except HTTPError as error:
+        error.close()
+        raise SourceUnreachableError(f"source: {host} answers {error.code} {error.reason}") from error
+    except URLError as error:
+        raise SourceUnreachableError(f"source: {host} does not answer: {error.reason}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise SourceUnreachableError(f"source: {host} does not answer: {error}") from error
+
+
+class MjpegSource:
+    """Pictures of one multipart answer.
+
+    A JPEG no wider than wanted is handed on byte for byte; a wider one is decoded, at a fraction of its size where that
+    is still wide enough.
+    """
+
+    live = True
+
+    def __init__(self, answer: HttpAnswer, settings: SourceSettings) -> None:
+        self._answer = answer
+        self._width = settings.width
+        self._pacer = Pacer(settings.fps)
+        self._waiting: deque[tuple[float, bytes]] = deque()
+        if not answer.boundary:
+            answer.close()
+            raise NotAVideoError("source: a multipart answer without a boundary")
+        self._parser = MultipartParser(answer.boundary, jpeg.MAX_BYTES)
+
+    def read(self) -> SourceFrame | None:
+        """Wait for the next wanted picture; see `FrameSource`."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._waiting:
+            if time.monotonic() > deadline:
+                return None
+            self._receive()
+        at, body = self._waiting.popleft()
+        return frame_of(body, at, self._width)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._answer.close()
+
+    def _receive(self) -> None:
+        try:
+            data = self._answer.response.read1(_CHUNK_BYTES)
+        except (OSError, HTTPException) as error:
+            raise SourceUnreachableError("source: the stream broke off or fell silent") from error
+        if not data:
+            raise SourceUnreachableError("source: the server ended the stream")
+        for body in self._parser.feed(data):
+            now = time.time()
+            if self._pacer.keep(now):
+                self._waiting.append((now, body))
+
+
+def frame_of(data: bytes, at: float, width: int) -> SourceFrame:
+    """Make a frame of a JPEG: untouched where it is at most ``width`` px wide, else decoded.
+
+    Raises:
+        FrameRejectedError: It is none, or may not be decoded.
+    """
+    info = jpeg.inspect(data)
+    if info.width <= width:
+        return SourceFrame(at, info.width, info.height, jpeg=data)
+    image = jpeg.decode(data, reduce=next((factor for factor in (8, 4, 2) if info.width // factor >= width), 1))
+    return SourceFrame(at, image.shape[1], image.shape[0], image)

@@ -1,0 +1,123 @@
+"""Live cameras as producers meet them: real RTSP and motion JPEG, cut, stalled, frozen, darkened and brought back."""
+
+from __future__ import annotations
+
+import pytest
+
+from common import jpeg
+from common.broker.embedded import EmbeddedPair
+from common.siteplan import Camera
+from tests.producer_run import ProducerRun
+from tests.video_http import HttpServer
+from tests.video_material import SIZE, jpegs
+from tests.video_server import RtspServer
+from tests.waiting import until
+
+
+def _camera(source: str, camera_id: str = "cam", **more: object) -> Camera:
+    return Camera.model_validate({"id": camera_id, "source": source, "fps": 10, **more})
+
+
+def _seqs_are_contiguous(run: ProducerRun, camera: str = "cam") -> bool:
+    return [sent.header.seq for sent in run.frames(camera)] == list(range(len(run.frames(camera))))
+
+
+def test_rtsp_frames_arrive_and_a_cut_camera_comes_back(broker_pair: EmbeddedPair) -> None:
+    with RtspServer() as server, ProducerRun(broker_pair, [_camera(server.url)]) as run:
+        until(lambda: len(run.frames()) >= 5 and run.state() == "online", 10)
+        picture = jpeg.decode(run.frames()[-1].jpeg)
+        assert (run.frames()[-1].header.width, run.frames()[-1].header.height) == SIZE
+        assert picture.shape == (SIZE[1], SIZE[0], 3)
+        assert run.page("/readyz") == "ok\n"
+        server.cut()
+        until(lambda: run.state() == "offline", 5)
+        assert "broke off" in run.marks()[-1].cause or "no picture" in run.marks()[-1].cause
+        assert run.metric("maskwatch_camera_state", camera="cam", state="offline") == 1
+        before = len(run.frames())
+        server.resume()
+        until(lambda: run.state() == "online" and len(run.frames()) > before + 3, 10)
+        assert run.metric("maskwatch_camera_reconnects_total", camera="cam") >= 1
+        assert _seqs_are_contiguous(run)
+        assert len({sent.header.session for sent in run.frames()}) == 1
+
+
+def test_a_silent_rtsp_camera_is_offline_and_is_called_again(broker_pair: EmbeddedPair) -> None:
+    with RtspServer() as server, ProducerRun(broker_pair, [_camera(server.url)]) as run:
+        until(lambda: run.state() == "online", 10)
+        server.stall()
+        until(lambda: run.state() == "offline", 5)
+        until(lambda: server.connections >= 2, 10)
+        server.resume()
+        until(lambda: run.state() == "online", 10)
+
+
+def test_frozen_and_dark_pictures_are_told_apart_from_good_ones(broker_pair: EmbeddedPair) -> None:
+    with RtspServer() as server, ProducerRun(broker_pair, [_camera(server.url)]) as run:
+        until(lambda: run.state() == "online", 10)
+        server.freeze()
+        until(lambda: run.state() == "frozen", 5)
+        server.resume()
+        until(lambda: run.state() == "online", 5)
+        server.darken()
+        until(lambda: run.state() == "dark", 5)
+        server.resume()
+        until(lambda: run.state() == "online", 5)
+        assert server.connections == 1
+        assert "offline" not in {mark.state.value for mark in run.marks()}
+
+
+def test_a_camera_that_is_away_at_first_is_found_when_it_appears(broker_pair: EmbeddedPair) -> None:
+    with RtspServer(listen=False) as server, ProducerRun(broker_pair, [_camera(server.url)]) as run:
+        until(lambda: run.state() == "offline", 5)
+        assert run.page("/readyz") == "ok\n"
+        server.resume()
+        until(lambda: run.state() == "online" and len(run.frames()) > 2, 10)
+
+
+@pytest.mark.parametrize("with_length", [True, False], ids=["with length", "without length"])
+def test_motion_jpeg_is_passed_through_byte_for_byte(broker_pair: EmbeddedPair, with_length: bool) -> None:
+    with HttpServer() as server, ProducerRun(broker_pair, [_camera(server.stream_url)]) as run:
+        server.with_length = with_length
+        until(lambda: len(run.frames()) >= 5, 10)
+        assert {sent.jpeg for sent in run.frames()} <= set(jpegs())
+        assert len({sent.jpeg for sent in run.frames()}) >= 4
+
+
+def test_motion_jpeg_wider_than_wanted_is_scaled_and_needs_the_right_password(broker_pair: EmbeddedPair) -> None:
+    with HttpServer(size=(640, 480)) as server:
+        server.password = "s3cret"
+        welcome = _camera(server.stream_url.replace("://", "://camera:s3cret@"), width=320)
+        stranger = _camera(server.stream_url, "stranger")
+        with ProducerRun(broker_pair, [welcome, stranger]) as run:
+            until(lambda: len(run.frames()) >= 3 and run.state("stranger") == "offline", 10)
+            assert (run.frames()[0].header.width, run.frames()[0].header.height) == (320, 240)
+            assert jpeg.decode(run.frames()[0].jpeg).shape == (240, 320, 3)
+            assert "401" in run.marks("stranger")[-1].cause
+            assert run.frames("stranger") == []
+
+
+def test_a_motion_jpeg_camera_that_stalls_is_offline_until_it_sends_again(broker_pair: EmbeddedPair) -> None:
+    with HttpServer() as server, ProducerRun(broker_pair, [_camera(server.stream_url)]) as run:
+        until(lambda: run.state() == "online", 5)
+        server.stall()
+        until(lambda: run.state() == "offline", 5)
+        server.resume()
+        until(lambda: run.state() == "online", 10)
+        assert _seqs_are_contiguous(run)
+
+
+def test_frames_come_at_the_wanted_rate(broker_pair: EmbeddedPair) -> None:
+    with HttpServer(fps=30) as server, ProducerRun(broker_pair, [_camera(server.stream_url, fps=10)]) as run:
+        until(lambda: len(run.frames()) >= 21, 10)
+        first, last = run.frames()[0].header, run.frames()[20].header
+        assert 8.5 <= 20 / (last.captured_at - first.captured_at) <= 11
+
+
+def test_a_still_scene_behind_a_motion_gate_is_thinned_and_counted(broker_pair: EmbeddedPair) -> None:
+    with HttpServer() as server, ProducerRun(broker_pair, [_camera(server.stream_url, motion_gate=True)]) as run:
+        until(lambda: len(run.frames()) >= 5, 5)
+        server.freeze()
+        until(lambda: run.metric("maskwatch_frames_dropped_total", camera="cam", reason="motion") >= 5, 5)
+        assert run.end() == 0
+        assert run.marks()[-1].dropped["motion"] >= 5
+        assert run.marks()[-1].next_seq == len(run.frames())

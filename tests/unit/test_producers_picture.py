@@ -1,0 +1,164 @@
+"""What is told of a picture, and how a camera's state follows from it over time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from common.schema import CameraState
+from producers import picture
+from producers.picture import Reading
+from producers.picture_state import PictureWatch, StateRules
+from producers.sources.source import Image, SourceFrame
+
+RULES = StateRules()
+GOOD = Reading(b"", 110.0, 300.0)
+
+
+def frame(image: Image) -> SourceFrame:
+    return SourceFrame(0.0, image.shape[1], image.shape[0], image)
+
+
+def scene(seed: int = 0) -> Image:
+    wall = np.random.default_rng(3).integers(40, 200, (45, 80, 3), np.uint8)
+    noise = np.random.default_rng(seed).normal(0, 2, (720, 1280, 3))
+    return np.asarray(np.clip(cv2.resize(wall, (1280, 720), interpolation=cv2.INTER_NEAREST) + noise, 0, 255), np.uint8)
+
+
+def look(image: Image) -> Reading:
+    return picture.read(picture.thumbnail(frame(image)))
+
+
+class Camera:
+    """Feeds a watch ten pictures a second."""
+
+    def __init__(self, rules: StateRules = RULES) -> None:
+        self.now = 0.0
+        self.watch = PictureWatch(rules, 0.0)
+        self.history: list[CameraState] = []
+        self._number = 0
+
+    def send(self, seconds: float, reading: Reading = GOOD, *, same: bool = False) -> CameraState | None:
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            self._number += not same
+            self.watch.observe(Reading(str(self._number).encode(), reading.luma, reading.sharpness), self.now)
+            self._note()
+        return self.state
+
+    def silence(self, seconds: float) -> CameraState | None:
+        for _ in range(round(seconds * 10)):
+            self.now += 0.1
+            self.watch.tick(self.now)
+            self._note()
+        return self.state
+
+    @property
+    def state(self) -> CameraState | None:
+        return self.watch.condition.state if self.watch.condition else None
+
+    def _note(self) -> None:
+        if self.state is not None and (not self.history or self.history[-1] is not self.state):
+            self.history.append(self.state)
+
+
+def test_noise_alone_changes_the_fingerprint_of_a_still_scene() -> None:
+    assert look(scene(1)).fingerprint != look(scene(2)).fingerprint
+    assert look(scene(1)).fingerprint == look(scene(1)).fingerprint
+
+
+def test_brightness_and_sharpness_are_those_of_the_picture() -> None:
+    sharp, blurred = look(scene()), look(np.asarray(cv2.GaussianBlur(scene(), (0, 0), 14), np.uint8))
+    dark = look(np.asarray(scene() // 16, np.uint8))
+    assert blurred.sharpness < RULES.blurred_sharpness < sharp.sharpness
+    assert dark.luma < RULES.dark_luma < sharp.luma
+
+
+def test_a_jpeg_is_read_without_the_picture() -> None:
+    data = cv2.imencode(".jpg", scene())[1].tobytes()
+    grey = picture.thumbnail(SourceFrame(0.0, 1280, 720, jpeg=data))
+    assert grey.shape == (180, 320)
+    assert picture.read(grey).luma == pytest.approx(look(scene()).luma, abs=2)
+
+
+def test_a_camera_is_online_with_its_first_picture() -> None:
+    assert Camera().send(0.1) is CameraState.ONLINE
+
+
+def test_silence_is_offline_after_three_seconds_and_one_stray_picture_does_not_end_it() -> None:
+    camera = Camera()
+    camera.send(1)
+    assert camera.silence(2.8) is CameraState.ONLINE
+    assert camera.silence(0.5) is CameraState.OFFLINE
+    assert camera.send(0.1) is CameraState.OFFLINE
+    assert camera.send(1.2) is CameraState.ONLINE
+
+
+def test_a_silence_of_our_own_making_is_excused() -> None:
+    camera = Camera()
+    camera.send(1)
+    camera.now += 10
+    camera.watch.excuse(camera.now)
+    assert camera.silence(1) is CameraState.ONLINE
+
+
+def test_a_camera_that_never_answers_is_offline_after_the_limit_or_at_once_on_an_error() -> None:
+    assert Camera().silence(3.5) is CameraState.OFFLINE
+    camera = Camera()
+    assert camera.watch.fail("refused", 0.1).cause == "refused"
+    assert camera.state is CameraState.OFFLINE
+
+
+def test_the_same_picture_is_frozen_after_eight_seconds_and_a_new_one_ends_it() -> None:
+    camera = Camera()
+    camera.send(1)
+    assert camera.send(7.5, same=True) is CameraState.ONLINE
+    assert camera.send(1, same=True) is CameraState.FROZEN
+    assert camera.send(1.2) is CameraState.ONLINE
+
+
+def test_a_merely_quiet_camera_is_never_frozen() -> None:
+    camera = Camera()
+    camera.send(60)
+    assert camera.history == [CameraState.ONLINE]
+
+
+@pytest.mark.parametrize(
+    ("bad", "between", "state"),
+    [
+        (Reading(b"", 8, 300), Reading(b"", 17, 300), CameraState.DARK),
+        (Reading(b"", 110, 6), Reading(b"", 110, 15), CameraState.BLURRED),
+    ],
+)
+def test_a_bad_picture_counts_when_it_lasts_and_ends_only_when_clearly_better(
+    bad: Reading, between: Reading, state: CameraState
+) -> None:
+    camera = Camera()
+    camera.send(1)
+    assert camera.send(2.5, bad) is CameraState.ONLINE
+    assert camera.send(1, bad) is state
+    assert camera.send(10, between) is state
+    assert camera.send(1.2) is CameraState.ONLINE
+    assert camera.send(10, between) is CameraState.ONLINE
+    assert camera.history == [CameraState.ONLINE, state, CameraState.ONLINE]
+
+
+def test_a_flickering_light_does_not_make_the_state_flutter() -> None:
+    camera = Camera()
+    for _ in range(30):
+        camera.send(0.5, Reading(b"", 5, 300))
+        camera.send(0.5)
+    assert len(camera.history) == 1 or camera.history[1:] == [CameraState.ONLINE]
+
+
+def test_a_black_picture_is_dark_rather_than_frozen() -> None:
+    camera = Camera()
+    camera.send(1)
+    assert camera.send(20, Reading(b"", 0, 0), same=True) is CameraState.DARK
+
+
+def test_a_large_picture_is_scaled_to_the_wanted_width_and_a_small_one_is_left_alone() -> None:
+    assert picture.fit(scene(), 640).shape == (360, 640, 3)
+    small = scene()[:100, :100]
+    assert picture.fit(small, 640) is small
