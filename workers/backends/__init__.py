@@ -1,0 +1,1 @@
+"""Inference backends: one contract, several ways to compute it."""

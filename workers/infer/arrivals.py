@@ -1,0 +1,82 @@
+"""What came in from the frame streams, sorted by what must be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from common.broker.entries import FrameEntry
+from common.errors import WireError
+from common.schema import CameraMark, FrameHeader, read_frame_message
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame in hand: its entry in the stream and its header."""
+
+    entry: FrameEntry
+    header: FrameHeader
+
+    @property
+    def camera(self) -> str:
+        """Whose it is; by the stream's key, never by the payload."""
+        return self.entry.camera
+
+    @property
+    def published_at(self) -> float:
+        """When the broker took it in, broker seconds."""
+        return self.entry.entry_ms / 1000
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture's bytes; none where the entry has none."""
+        return bytes(self.entry.jpeg or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One mark of a producer in hand."""
+
+    entry: FrameEntry
+    mark: CameraMark
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Entries of one read, each list in the order of arrival.
+
+    Attributes:
+        frames: Handed out for the first time.
+        suspects: Frames whose earlier holder failed; they must not share a batch.
+        marks: Marks of producers.
+        foreign: Entries that are no messages of ours, with what is wrong with them.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    suspects: list[Frame] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    foreign: list[tuple[FrameEntry, WireError]] = field(default_factory=list)
+
+
+def sort_entries(entries: Iterable[FrameEntry]) -> Arrivals:
+    """Read the header of each entry and sort it; nothing here looks at pixels."""
+    arrivals = Arrivals()
+    for entry in entries:
+        try:
+            message = _message(entry)
+        except WireError as error:
+            arrivals.foreign.append((entry, error))
+            continue
+        if isinstance(message, CameraMark):
+            arrivals.marks.append(Mark(entry, message))
+        elif entry.deliveries > 1:
+            arrivals.suspects.append(Frame(entry, message))
+        else:
+            arrivals.frames.append(Frame(entry, message))
+    return arrivals
+
+
+def _message(entry: FrameEntry) -> FrameHeader | CameraMark:
+    if entry.header is None:
+        raise WireError("fields", "no field 'h'")
+    return read_frame_message(entry.header)

@@ -1,0 +1,238 @@
+"""From pictures to faces with verdict probabilities: the one path that streams, files and single pictures all take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.geometry import FloatArray, Letterbox
+from common.images import Picture
+from common.models.decode import Detections, decode
+from common.models.manifest import ModelVersion
+from common.models.preprocess import choose_canvas, face_crops, letterbox
+from common.schema import LABELS, FaceReading, Label
+from workers.backends.backend import Backend
+
+LONG_SIDE_PX = 640
+CANVASES = ((640, 384), (640, 480), (640, 640), (384, 640), (480, 640))
+"""Canvas sizes (width, height), px: 16:9, 4:3 and square, lying and standing."""
+
+StageTimer = Callable[[str, float], None]
+"""Told the name of a stage and how many seconds it took."""
+
+
+def no_timer(_stage: str, _seconds: float) -> None:
+    """Time nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face, in pixels of the full-size frame.
+
+    Attributes:
+        box: x1, y1, x2, y2, px; may reach slightly outside the frame.
+        score: The detector's confidence, 0..1.
+        probabilities: 0..1, in the order of ``common.schema.LABELS``.
+        landmarks: Five x, y pairs, px: the eyes (the picture's left one first), nose tip, mouth corners.
+        blur: Variance of the Laplacian over the face at the classifier's size; small is blurred.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    probabilities: tuple[float, float, float]
+    landmarks: tuple[tuple[float, float], ...]
+    blur: float
+
+    @property
+    def label(self) -> Label:
+        """The most probable label."""
+        return LABELS[max(range(3), key=self.probabilities.__getitem__)]
+
+    @property
+    def label_score(self) -> float:
+        """The probability of that label, 0..1."""
+        return max(self.probabilities)
+
+    def relative(self, width: int, height: int) -> FaceReading:
+        """Write the face as it travels: coordinates relative to a frame of this size in px."""
+        x1, y1, x2, y2 = self.box
+        return FaceReading(
+            box=(_share(x1, width), _share(y1, height), _share(x2, width), _share(y2, height)),
+            score=self.score,
+            probabilities=self.probabilities,
+            landmarks=tuple((_share(x, width), _share(y, height)) for x, y in self.landmarks),
+            blur=round(self.blur, 2),
+        )
+
+
+def _share(value: float, side: int) -> float:
+    return round(min(2.0, max(-1.0, value / side)), 5)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What counts as a face.
+
+    Attributes:
+        min_score: Faces below are left out, 0..1; None takes the detector's own threshold.
+        max_iou: Two faces overlap by at most this, 0..1; None takes the detector's own.
+        max_faces: Most faces of one picture; the best ones are kept, so that no picture holds the others up.
+        canvases: Canvas sizes (width, height), px, multiples of 32.
+    """
+
+    min_score: float | None = None
+    max_iou: float | None = None
+    max_faces: int = 100
+    canvases: tuple[tuple[int, int], ...] = CANVASES
+
+
+class FacePipeline:
+    """Finds and classifies all faces of a list of pictures with as few calls to the networks as possible.
+
+    Used by one thread at a time. The pipeline does not own the backend.
+
+    Args:
+        backend: What computes the networks.
+        detector: The version that ``backend`` detects with.
+        classifier: The version that ``backend`` classifies with.
+        settings: What counts as a face.
+        timer: Told how long ``detect``, ``crop`` and ``classify`` took.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        detector: ModelVersion,
+        classifier: ModelVersion,
+        settings: PipelineSettings | None = None,
+        timer: StageTimer = no_timer,
+    ) -> None:
+        settings = settings or PipelineSettings()
+        thresholds = detector.manifest.thresholds
+        self.backend = backend
+        self._min_score = thresholds.get("score", 0.6) if settings.min_score is None else settings.min_score
+        self._max_iou = thresholds.get("iou", 0.3) if settings.max_iou is None else settings.max_iou
+        self._settings = settings
+        self._side = classifier.classifier_input.side
+        self._margin = classifier.classifier_input.margin
+        self._timer = timer
+
+    def read(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None = None) -> list[list[Face]]:
+        """Find and classify the faces of each picture.
+
+        Args:
+            pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
+            sizes: Full size (width, height), px, of the frame behind each picture, where the pictures were decoded
+                at a reduced size; None where they are full size.
+
+        Returns:
+            One list for each picture, in the same order; its faces, best score first, in pixels of the full-size frame.
+
+        Raises:
+            ValueError: A picture has another shape or type, or ``sizes`` another length; nothing was computed.
+        """
+        for index, picture in enumerate(pictures):
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+                raise ValueError(f"picture {index}: {picture.dtype} {picture.shape} where uint8 (H, W, 3) is wanted")
+        full = [(p.shape[1], p.shape[0]) for p in pictures] if sizes is None else list(sizes)
+        if len(full) != len(pictures):
+            raise ValueError(f"{len(full)} sizes for {len(pictures)} pictures")
+        found = self._detect(pictures)
+        began = perf_counter()
+        crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
+        together = np.concatenate(crops) if crops else np.empty((0, self._side, self._side, 3), np.uint8)
+        sharpness = blur_of(together, self._margin)
+        cropped = perf_counter()
+        probabilities = self.backend.classify(together)
+        self._timer("crop", cropped - began)
+        self._timer("classify", perf_counter() - cropped)
+        return _assemble(pictures, full, found, probabilities, sharpness)
+
+    def warm_up(self, batch: int) -> None:
+        """Prepare the backend for every canvas and for batches of up to ``batch`` pictures."""
+        self.backend.warm_up(self._settings.canvases, batch)
+
+    def _detect(self, pictures: Sequence[Picture]) -> list[Detections]:
+        """Give each picture's faces in the picture's own pixels."""
+        began = perf_counter()
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            canvas = choose_canvas((picture.shape[1], picture.shape[0]), self._settings.canvases)
+            groups.setdefault(canvas, []).append(index)
+        found: dict[int, Detections] = {}
+        for canvas, indices in groups.items():
+            batch = np.empty((len(indices), canvas[1], canvas[0], 3), np.uint8)
+            fits = [letterbox(pictures[index], canvas, batch[slot])[1] for slot, index in enumerate(indices)]
+            decoded = decode(self.backend.detect(batch), canvas, self._min_score, self._max_iou)
+            for index, fit, faces in zip(indices, fits, decoded, strict=True):
+                found[index] = _in_picture(faces, fit, self._settings.max_faces)
+        self._timer("detect", perf_counter() - began)
+        return [found[index] for index in range(len(pictures))]
+
+
+def _in_picture(faces: Detections, fit: Letterbox, limit: int) -> Detections:
+    return Detections(
+        fit.to_picture(faces.boxes[:limit]), faces.scores[:limit], fit.to_picture(faces.landmarks[:limit])
+    )
+
+
+def _assemble(
+    pictures: Sequence[Picture],
+    full: Sequence[tuple[int, int]],
+    found: Sequence[Detections],
+    probabilities: FloatArray,
+    sharpness: FloatArray,
+) -> list[list[Face]]:
+    answers: list[list[Face]] = []
+    start = 0
+    for picture, (width, height), faces in zip(pictures, full, found, strict=True):
+        scale = np.array([width / picture.shape[1], height / picture.shape[0]], np.float32)
+        boxes, points = faces.boxes * np.tile(scale, 2), faces.landmarks * scale
+        answers.append(
+            [
+                _face(
+                    boxes[k], float(faces.scores[k]), probabilities[start + k], points[k], float(sharpness[start + k])
+                )
+                for k in range(len(boxes))
+            ]
+        )
+        start += len(boxes)
+    return answers
+
+
+def _face(box: FloatArray, score: float, probabilities: FloatArray, points: FloatArray, blur: float) -> Face:
+    x1, y1, x2, y2 = (float(value) for value in box)
+    mask, no_mask, incorrect = (round(min(1.0, max(0.0, float(value))), 6) for value in probabilities)
+    return Face(
+        (x1, y1, x2, y2),
+        round(min(1.0, max(0.0, score)), 6),
+        (mask, no_mask, incorrect),
+        tuple((float(x), float(y)) for x, y in points),
+        blur,
+    )
+
+
+def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:
+    """Measure how sharp faces are: the variance of the Laplacian of their brightness, margin left out.
+
+    Args:
+        crops: uint8, (N, S, S, 3), BGR.
+        margin: Share of the face box's longer side that the crops hold on every side beyond it.
+
+    Returns:
+        float32, (N,), at least 0; small is blurred.
+    """
+    edge = int(crops.shape[1] * margin / (1 + 2 * margin)) if margin else 0
+    inner = crops[:, edge : crops.shape[1] - edge, edge : crops.shape[2] - edge]
+    # Green alone stands for brightness: it is most of it, and one plane costs a third.
+    grey = inner[..., 1].astype(np.int16)
+    middle = grey[:, 1:-1, 1:-1]
+    laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * middle
+    if not len(crops):
+        return np.empty(0, np.float32)
+    variance: FloatArray = laplacian.var(axis=(1, 2), dtype=np.float32)
+    return variance

@@ -1,0 +1,1 @@
+"""The judge: results of frames in, violation events out."""

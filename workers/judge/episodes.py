@@ -1,0 +1,124 @@
+"""The life of a violation on one track: started once it is sure, updated when it changes, ended always.
+
+Pure: a `Case` and what is known now go in, the messages to send come out. What was announced is part of the case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from common.events import Lifecycle, Reason, Severity
+from workers.judge.limits import Rule
+from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWindow
+
+SEVERITY_OF = {NO_MASK: 2, INCORRECT: 1}
+SEVERITIES: tuple[Severity, Severity, Severity] = ("info", "warning", "alert")
+
+
+class Step(NamedTuple):
+    """A message that is due."""
+
+    lifecycle: Lifecycle
+    reason: Reason
+    ordinal: int
+    """Which message of its kind within the episode."""
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Case:
+    """What has been seen and said about one track. Times in ms of capture, 0 for never.
+
+    Attributes:
+        verdict: The standing verdict.
+        since_ms: When the face was first seen uncovered or wrongly covered, without being covered since.
+        best: Highest probability, and its time, for no_mask and for incorrect.
+        is_open: Whether an episode runs.
+        ordinal: Episodes begun so far.
+        severity: Of the running or the last episode; index in `SEVERITIES`.
+        told: The verdict in the last message.
+        told_ms: Time of the last message.
+        updates: Updates of the running episode.
+        started_ms: Start of the running or the last episode.
+        ended_ms: End of the last one.
+    """
+
+    verdict: int = UNDETERMINED
+    since_ms: int = 0
+    best: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0), (0.0, 0)])
+    is_open: bool = False
+    ordinal: int = 0
+    severity: int = 0
+    told: int = UNDETERMINED
+    told_ms: int = 0
+    updates: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+
+    def observe(self, vote: int, window: VoteWindow, t_ms: int) -> None:
+        """Note one frame's vote: when a violation began, and which frame showed it best."""
+        label = vote >> 10
+        if label in SEVERITY_OF:
+            self.since_ms = self.since_ms or t_ms
+            probability = round((vote & 63) / 63, 3)
+            if probability > self.best[label - 1][0]:
+                self.best[label - 1] = (probability, t_ms)
+        elif label == MASK and not self.is_open and self.since_ms:
+            weight = window.weight
+            if self.verdict == MASK or weight[MASK] > weight[NO_MASK] + weight[INCORRECT]:
+                self.forget()
+
+    def forget(self) -> None:
+        """Start over: the face is covered."""
+        self.since_ms = 0
+        self.best = [(0.0, 0), (0.0, 0)]
+
+
+def step(case: Case, t_ms: int, rule: Rule, update_ms: int) -> Step | None:
+    """Say which message the verdict of this frame asks for, and note that it was sent.
+
+    Args:
+        case: With the verdict of this frame; changed in place.
+        t_ms: Capture time of the frame.
+        rule: The policy.
+        update_ms: Shortest pause between two updates that are not for the worse.
+    """
+    severity = SEVERITY_OF.get(case.verdict, 0)
+    if case.is_open:
+        if case.verdict == MASK:
+            return close(case, t_ms, "class_changed")
+        return _update(case, severity, t_ms, update_ms)
+    if not severity or not rule.required or not case.since_ms or t_ms - case.since_ms < rule.grace_ms:
+        return None
+    if case.ordinal and t_ms - case.ended_ms < rule.cooldown_ms and severity <= case.severity:
+        return None
+    case.is_open, case.severity, case.told, case.told_ms = True, severity, case.verdict, t_ms
+    case.started_ms, case.updates = case.since_ms, 0
+    case.ordinal += 1
+    return Step("started", "first_confirmed", 0, ("lifecycle", "verdict", "severity"))
+
+
+def close(case: Case, ended_ms: int, reason: Reason) -> Step | None:
+    """End the running episode, if there is one."""
+    if not case.is_open:
+        return None
+    case.is_open, case.ended_ms = False, max(ended_ms, case.started_ms)
+    changes = ("lifecycle", "verdict", "ended_at") if case.verdict != case.told else ("lifecycle", "ended_at")
+    if case.verdict == MASK:
+        case.forget()
+    return Step("ended", reason, 0, changes)
+
+
+def _update(case: Case, severity: int, t_ms: int, update_ms: int) -> Step | None:
+    if case.verdict == case.told or not severity:
+        return None
+    worse = severity > case.severity
+    if not worse and t_ms - case.told_ms < update_ms:
+        return None
+    case.severity = max(case.severity, severity)
+    case.told, case.told_ms = case.verdict, t_ms
+    case.updates += 1
+    if worse:
+        return Step("updated", "severity_raised", case.updates - 1, ("verdict", "severity"))
+    return Step("updated", "class_changed", case.updates - 1, ("verdict",))

@@ -1,0 +1,126 @@
+"""Votes of single frames on one face, and the verdict that they add up to.
+
+A vote is one small whole number: label (2 bits), weight (4 bits), probability (6 bits). Whole numbers keep the sums
+exact, so that a judge that takes over from stored state comes to the very same verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.schema import FaceReading
+from workers.judge.limits import Rule
+
+MASK, NO_MASK, INCORRECT, UNDETERMINED = range(4)
+NAMES = ("mask", "no_mask", "incorrect", "undetermined")
+
+MIN_PROBABILITY = 0.55
+LEAD = 0.15
+SWITCH_SHARE = 0.1
+SHARP_BLUR = 60.0
+CLEAR_FACE_PX = 48.0
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+
+
+def vote_of(face: FaceReading, face_px: float, rule: Rule) -> int:
+    """Turn what one frame shows into a vote.
+
+    Args:
+        face: The reading.
+        face_px: Longer side of the face, px.
+        rule: Says how small a face may be.
+
+    Returns:
+        The vote; undetermined where the face is too small or no class is likely enough. Larger, sharper and more
+        certainly detected faces weigh more.
+    """
+    probabilities = face.probabilities
+    best = max(probabilities)
+    if face_px < rule.min_face_px or best < MIN_PROBABILITY:
+        return UNDETERMINED << 10 | 15 << 6 | round(best * 63)
+    weight = face.score * max(0.3, min(1.0, face_px / CLEAR_FACE_PX))
+    if face.blur is not None and face.blur < SHARP_BLUR:
+        weight *= max(0.3, face.blur / SHARP_BLUR)
+    return probabilities.index(best) << 10 | max(1, round(weight * 15)) << 6 | round(best * 63)
+
+
+class VoteWindow:
+    """The last votes on one track with their running sums.
+
+    Attributes:
+        votes: Oldest first.
+        count: Votes by label.
+        weight: Their weight by label.
+        probability: Sum of their probabilities by label, in 1/63.
+    """
+
+    __slots__ = ("count", "probability", "votes", "weight")
+
+    def __init__(self, votes: Sequence[int] = ()) -> None:
+        self.votes: list[int] = []
+        self.count = [0, 0, 0, 0]
+        self.weight = [0, 0, 0, 0]
+        self.probability = [0, 0, 0, 0]
+        for vote in votes:
+            self.push(vote, len(votes))
+
+    def push(self, vote: int, size: int) -> None:
+        """Add a vote and forget the oldest ones beyond ``size``."""
+        self.votes.append(vote)
+        self._add(vote, 1)
+        while len(self.votes) > size:
+            self._add(self.votes.pop(0), -1)
+
+    def confidence(self, label: int) -> float:
+        """Give the mean probability of the votes for a label, 0 to 1."""
+        return self.probability[label] / (63 * self.count[label]) if self.count[label] else 0.0
+
+    def to_text(self) -> str:
+        """Write the window as two letters a vote."""
+        return "".join(_ALPHABET[vote >> 6] + _ALPHABET[vote & 63] for vote in self.votes)
+
+    @classmethod
+    def from_text(cls, text: str) -> VoteWindow:
+        """Read what `to_text` wrote."""
+        pairs = zip(text[::2], text[1::2], strict=True)
+        return cls([_VALUE[high] << 6 | _VALUE[low] for high, low in pairs])
+
+    def _add(self, vote: int, sign: int) -> None:
+        label = vote >> 10
+        self.count[label] += sign
+        self.weight[label] += sign * ((vote >> 6) & 15)
+        self.probability[label] += sign * (vote & 63)
+
+
+def decide(window: VoteWindow, current: int, rule: Rule) -> int:
+    """Say the verdict of a window.
+
+    A first verdict needs ``rule.min_votes`` votes, ``rule.min_share`` of the weight and a lead over the next label. A
+    standing verdict falls only to a label with a larger share still and enough votes of its own, so single wrong
+    frames, and a head turned away, change nothing.
+
+    Args:
+        window: The votes.
+        current: The standing verdict; `UNDETERMINED` where there is none.
+        rule: The policy's thresholds.
+
+    Returns:
+        The verdict, `UNDETERMINED` while the evidence is thin.
+    """
+    mask, no_mask, incorrect, _ = window.weight
+    total = mask + no_mask + incorrect
+    if current != UNDETERMINED and window.weight[current] == total:
+        return current
+    best = NO_MASK if no_mask >= incorrect else INCORRECT
+    if mask > window.weight[best]:
+        best = MASK
+    top = window.weight[best]
+    second = max(window.weight[label] for label in (MASK, NO_MASK, INCORRECT) if label != best)
+    determined = len(window.votes) - window.count[UNDETERMINED]
+    if total == 0 or determined < rule.min_votes or top - second < LEAD * total:
+        return current
+    if current == UNDETERMINED:
+        return best if top >= rule.min_share * total else current
+    firm = top >= min(1.0, rule.min_share + SWITCH_SHARE) * total and window.count[best] >= rule.min_votes
+    return best if firm else current
