@@ -1,0 +1,68 @@
+"""A run of the whole product as its users start it, as a child process, with its roles within reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import redis
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class StationRun:
+    """``maskwatch demo`` or ``maskwatch up``, ended with the test whatever happens."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def find(self, word: str) -> psutil.Process | None:
+        """Find the child whose command line holds ``word``, such as ``judge`` or ``frames``."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if any(word in part for part in child.cmdline()):
+                    return child
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read the event log as any subscriber may, with a plain redis client; empty before the brokers run."""
+        judge = self.find("judge")
+        if judge is None:
+            return []
+        client = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
+        try:
+            streams = [client.xrange(key) for key in client.scan_iter("mw:{p*}:ev")]
+        except redis.ConnectionError:
+            return []
+        finally:
+            client.close()
+        return [json.loads(fields[b"event"]) for entries in streams for _, fields in entries]
+
+    def violations(self, lifecycle: str) -> list[dict[str, Any]]:
+        """Those of the logged events that start, update or end a violation."""
+        return [event for event in self.events() if event["type"] == f"maskwatch.violation.{lifecycle}.v1"]
+
+    def summary(self, timeout_s: float) -> tuple[dict[str, Any], int]:
+        """Wait for the end; gives the summary, the last line of standard output, and the exit status."""
+        out, err = self.process.communicate(timeout=timeout_s)
+        assert out.strip(), err
+        summary: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+        print(err[-4000:], json.dumps(summary))
+        return summary, self.process.returncode

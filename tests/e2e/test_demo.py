@@ -1,0 +1,41 @@
+"""The demo is the product's own proof: its events equal the scene's truth, whichever process dies in the middle."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.station_run import StationRun
+from tests.waiting import until
+
+
+def check(summary: dict[str, object], status: int) -> None:
+    assert summary["unaccounted"] == 0
+    assert summary["events_missing"] == 0
+    assert summary["events_extra"] == 0
+    assert status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_the_events_of_the_demo_equal_the_truth() -> None:
+    with StationRun("demo", "--seconds", "25") as run:
+        summary, status = run.summary(120)
+    assert int(summary["events_expected"]) >= 4
+    assert summary["events_found"] == summary["events_expected"]
+    assert summary["events"]["maskwatch.violation.started.v1"] == summary["events"]["maskwatch.violation.ended.v1"]
+    assert set(summary["latency_ms"]) == {"result", "event"}
+    check(summary, status)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("victim", ["infer", "judge", "producer", "frames", "state"])
+def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> None:
+    with StationRun("demo", "--seconds", "25") as run:
+        until(lambda: run.violations("started"), 60)
+        process = run.find(victim)
+        assert process is not None
+        process.kill()
+        summary, status = run.summary(120)
+    assert int(summary["events_expected"]) >= 4
+    check(summary, status)

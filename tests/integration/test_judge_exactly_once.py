@@ -1,0 +1,273 @@
+"""Judges that are killed, stopped and doubled write every event exactly once, on a real broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from common.broker.embedded import EmbeddedPair
+from common.broker.plans import PlanStore
+from common.broker.results import ResultWriter
+from common.events import CloudEvent
+from common.schema import FrameResult, MarkResult, encode
+from common.siteplan import Camera, SitePlan
+from tests.brokers import Brokers
+from tests.judge_scenes import SESSION, START_S, a_mark, scene
+from tests.waiting import until
+from workers.judge.context import context_of
+from workers.judge.engine import CameraJudge
+from workers.judge.state import CameraState, read_accounting
+
+ROOT = Path(__file__).resolve().parents[2]
+CAMERAS = [f"cam-{number}" for number in range(8)]
+PLAN = SitePlan(site="office", cameras=[Camera(id=camera, source="synthetic:x", name=camera) for camera in CAMERAS])
+SECONDS = 60
+Message = FrameResult | MarkResult
+
+
+def messages_of(camera: str, number: int) -> list[Message]:
+    """Somebody uncovered comes by every few seconds, at times of this camera's own; then the camera ends."""
+    period = 7 + number % 3
+
+    def visitor(t: float) -> tuple[float, float, float, str] | None:
+        phase = (t + number) % period
+        return (0.2 + 0.05 * phase, 0.4, 0.08, "no_mask") if phase < 3 else None
+
+    def covered(t: float) -> tuple[float, float, float, str]:
+        return (0.8, 0.5, 0.08, "mask")
+
+    found: list[Message] = [a_mark(0, 0, camera=camera)]
+    found += scene([visitor, covered], SECONDS, camera=camera)
+    found.append(a_mark(SECONDS * 5, SECONDS, final=True, camera=camera))
+    return found
+
+
+def oracle(camera: str, messages: list[Message]) -> list[CloudEvent]:
+    """What one judge that never fails says."""
+    judge = CameraJudge(context_of(PLAN, camera), CameraState())
+    events = [event for message in messages for event in judge.accept(message, SESSION)]
+    return events + judge.tick(SESSION + 1)
+
+
+def disturbed(messages: list[Message], chance: random.Random) -> list[Message]:
+    """Repeat some results and let some overtake a few others, as several infer workers would."""
+    keyed = [(index + chance.uniform(0, 3), message) for index, message in enumerate(messages)]
+    keyed += [(key + chance.uniform(0, 9), message) for key, message in keyed if chance.random() < 0.1]
+    keyed = [(index, m) if isinstance(m, MarkResult) else (index, m) for index, m in keyed]
+    first, last = messages[0], messages[-1]
+    middle = [message for _, message in sorted(keyed, key=lambda pair: pair[0]) if isinstance(message, FrameResult)]
+    return [first, *middle, last]
+
+
+class Judges:
+    """Judge processes over one installation."""
+
+    def __init__(self, pair: EmbeddedPair, brokers: Brokers) -> None:
+        keys = brokers.keys
+        self._env = os.environ | {
+            "MASKWATCH_STATE_URL": pair.state.url,
+            "MASKWATCH_PREFIX": keys.prefix,
+            "MASKWATCH_PARTITIONS": str(keys.partitions),
+            "MASKWATCH_JUDGE_LEASE_S": "1",
+            "MASKWATCH_JUDGE_RENEW_S": "0.3",
+        }
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.judge_process"], cwd=ROOT, env=self._env, stderr=subprocess.DEVNULL
+        )
+        self.running.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        self.running.remove(process)
+
+    def end(self) -> list[int]:
+        for process in self.running:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        return [process.wait(15) for process in self.running]
+
+
+@contextmanager
+def judges_of(pair: EmbeddedPair, brokers: Brokers) -> Iterator[Judges]:
+    PlanStore(brokers.state, brokers.keys.prefix).publish(PLAN.to_bytes())
+    judges = Judges(pair, brokers)
+    try:
+        yield judges
+    finally:
+        for process in judges.running:
+            process.kill()
+            process.wait()
+
+
+def feed(brokers: Brokers, rounds: list[list[Message]], stop: threading.Event, pause_s: float) -> None:
+    writer = ResultWriter(brokers.state, brokers.keys)
+    for messages in rounds:
+        writer.append_many([(brokers.keys.partition_of(message.camera), encode(message)) for message in messages])
+        if stop.wait(pause_s):
+            return
+
+
+def logged(brokers: Brokers) -> dict[str, list[CloudEvent]]:
+    """Read the event log as a stranger with a plain client would."""
+    found: dict[str, list[CloudEvent]] = {camera: [] for camera in CAMERAS}
+    client = brokers.state
+    assert isinstance(client, redis.Redis)
+    for partition in range(brokers.keys.partitions):
+        for _, fields in client.xrange(brokers.keys.events(partition)):
+            event = CloudEvent.model_validate_json(fields[b"event"])
+            assert json.loads(fields[b"event"])["specversion"] == "1.0"
+            assert fields[b"id"].decode() == event.id
+            assert fields[b"type"].decode() == event.type
+            found[fields[b"camera"].decode()].append(event)
+    return found
+
+
+def story(events: list[CloudEvent]) -> list[tuple[str, str, str]]:
+    return [(event.sequence, event.type, event.id) for event in events]
+
+
+def assert_equal_to_oracle(brokers: Brokers, scripts: dict[str, list[Message]], timeout_s: float) -> None:
+    expected = {camera: story(oracle(camera, messages)) for camera, messages in scripts.items()}
+    total = sum(map(len, expected.values()))
+    assert total > 100
+    until(lambda: sum(map(len, logged(brokers).values())) >= total, timeout_s)
+    found = logged(brokers)
+    assert {camera: story(events) for camera, events in found.items()} == expected
+    for partition in range(brokers.keys.partitions):
+        for name, raw in brokers.store("reader").load(partition).cameras.items():
+            account = read_accounting(raw)
+            assert (name, account.published, account.processed) == (name, SECONDS * 5, SECONDS * 5)
+            assert account.unaccounted == 0
+
+
+def scripts_and_rounds(seed: int) -> tuple[dict[str, list[Message]], list[list[Message]]]:
+    chance = random.Random(seed)
+    scripts = {camera: messages_of(camera, number) for number, camera in enumerate(CAMERAS)}
+    lanes = [disturbed(messages, chance) for messages in scripts.values()]
+    length = max(map(len, lanes))
+    return scripts, [[lane[index] for lane in lanes if index < len(lane)] for index in range(length)]
+
+
+def test_killed_judges_lose_and_double_nothing(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
+    scripts, rounds = scripts_and_rounds(1)
+    stop = threading.Event()
+    with judges_of(broker_pair, brokers) as judges:
+        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.02))
+        process = judges.start()
+        feeder.start()
+        kills = 0
+        while feeder.is_alive():
+            offsets = [brokers.store("reader").load(number).offset for number in range(brokers.keys.partitions)]
+            until(
+                lambda before=offsets: (
+                    before != [brokers.store("reader").load(n).offset for n in range(brokers.keys.partitions)]
+                    or not feeder.is_alive()
+                ),
+                15,
+            )
+            judges.kill(process)
+            process = judges.start()
+            kills += 1
+        feeder.join()
+        assert_equal_to_oracle(brokers, scripts, 20)
+        assert kills >= 2
+        assert judges.end() == [0]
+
+
+def test_competing_and_frozen_judges_lose_and_double_nothing(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
+    """Two judges share; one is stopped for longer than its lease, loses its partitions, and wakes as a zombie."""
+    scripts, rounds = scripts_and_rounds(2)
+    stop = threading.Event()
+    with judges_of(broker_pair, brokers) as judges:
+        first, second = judges.start(), judges.start()
+        until(lambda: len({holder.owner for holder in brokers.store("reader").owners().values()}) == 2, 20)
+        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.02))
+        feeder.start()
+        for process in (first, second, first):
+            name = f"-{process.pid}-"
+            until(lambda n=name: any(n in h.owner for h in brokers.store("reader").owners().values()), 10)
+            process.send_signal(signal.SIGSTOP)
+            until(lambda n=name: not any(n in h.owner for h in brokers.store("reader").owners().values()), 10)
+            process.send_signal(signal.SIGCONT)
+        feeder.join()
+        assert_equal_to_oracle(brokers, scripts, 20)
+        assert judges.end() == [0, 0]
+
+
+def test_a_stopped_judge_leaves_its_partitions_to_others_at_once(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
+    with judges_of(broker_pair, brokers) as judges:
+        judges.start()
+        until(lambda: len(brokers.store("reader").owners()) == brokers.keys.partitions, 20)
+        assert judges.end() == [0]
+        assert brokers.store("reader").owners() == {}
+
+
+def test_a_dead_judge_is_replaced_within_its_lease_and_a_second(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
+    with judges_of(broker_pair, brokers) as judges:
+        dying, heir = judges.start(), judges.start()
+        until(lambda: len({holder.owner for holder in brokers.store("reader").owners().values()}) == 2, 20)
+        judges.kill(dying)
+        died = time.monotonic()
+        name = f"-{heir.pid}-"
+
+        def all_are_the_heirs() -> bool:
+            held = brokers.store("reader").owners()
+            return len(held) == brokers.keys.partitions and all(name in holder.owner for holder in held.values())
+
+        until(all_are_the_heirs, 10)
+        assert time.monotonic() - died < 1 + 1 + 1.5
+
+
+def test_foreign_entries_are_put_aside_and_passed_over(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
+    keys = brokers.keys
+    client = brokers.state
+    assert isinstance(client, redis.Redis)
+    home = keys.partition_of(CAMERAS[0])
+    stream = keys.results(home)
+    client.xadd(stream, {"r": b"no json"})
+    client.xadd(stream, {"other": b"field"})
+    client.xadd(stream, {"r": encode(a_mark(0, 0)).replace(b'"v":1', b'"v":2')})
+    stranger = next(f"x{n}" for n in range(99) if keys.partition_of(f"x{n}") != home)
+    client.xadd(stream, {"r": encode(a_mark(0, 0, camera=stranger))})
+    client.xadd(stream, {"r": encode(a_mark(0, 0, camera=CAMERAS[0], since=START_S))})
+    with judges_of(broker_pair, brokers) as judges:
+        judges.start()
+        until(lambda: logged(brokers)[CAMERAS[0]], 20)
+        assert judges.end() == [0]
+    letters = [fields for _, fields in client.xrange(keys.dead_letters(home))]
+    assert [fields[b"reason"] for fields in letters] == [b"schema", b"fields", b"version", b"schema"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_camera_outside_the_plan_is_judged_under_the_first_policy(
+    broker_pair: EmbeddedPair, brokers: Brokers, known: bool
+) -> None:
+    camera = CAMERAS[0] if known else "visitor-cam"
+    client = brokers.state
+    assert isinstance(client, redis.Redis)
+    home = brokers.keys.partition_of(camera)
+    for message in scene([lambda t: (0.5, 0.4, 0.08, "no_mask")], 3, camera=camera):
+        client.xadd(brokers.keys.results(home), {"r": encode(message)})
+    with judges_of(broker_pair, brokers) as judges:
+        judges.start()
+        until(lambda: client.xlen(brokers.keys.events(home)), 20)
+    event = json.loads(client.xrange(brokers.keys.events(home))[0][1][b"event"])
+    assert event["data"]["policy"]["id"] == "default"
+    assert event["data"]["camera"]["name"] == camera

@@ -1,0 +1,51 @@
+"""Guarding and decoding lists of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common import jpeg
+from common.errors import FrameRejectedError
+from workers.infer.decoding import DecodedFrame, FrameDecoder, decode_frame, reduction
+
+
+def a_jpeg(width: int, height: int) -> bytes:
+    ramp = np.linspace(0, 255, width, dtype=np.uint8)
+    return jpeg.encode(np.repeat(np.tile(ramp, (height, 1))[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("size", "by"),
+    [
+        ((640, 360), 1),
+        ((1279, 719), 1),  # a half would be below the canvas
+        ((1280, 720), 2),
+        ((720, 1280), 2),  # the long side counts
+        ((1920, 1080), 2),
+        ((2560, 1440), 4),
+        ((4096, 4096), 4),
+    ],
+)
+def test_a_frame_never_shrinks_below_the_canvas(size: tuple[int, int], by: int) -> None:
+    assert reduction(*size) == by
+
+
+def test_a_reduced_frame_remembers_its_full_size() -> None:
+    decoded = decode_frame(a_jpeg(1281, 721))
+    assert decoded.size == (1281, 721)
+    assert decoded.picture.shape == (361, 641, 3)
+    assert decode_frame(a_jpeg(1281, 721), reduced=False).picture.shape == (721, 1281, 3)
+
+
+def test_each_frame_of_a_list_is_decoded_or_refused_in_its_place() -> None:
+    stages: list[str] = []
+    decoder = FrameDecoder(2, timer=lambda stage, _seconds: stages.append(stage))
+    answers = decoder.decode([a_jpeg(320, 192), b"no picture", a_jpeg(64, 48), a_jpeg(320, 192)[:200]])
+    assert decoder.decode([]) == []
+    decoder.close()
+    kinds = [a.reason if isinstance(a, FrameRejectedError) else a.size for a in answers]
+    assert kinds == [(320, 192), "magic", (64, 48), kinds[3]]
+    assert kinds[3] in ("truncated", "header")
+    assert isinstance(answers[0], DecodedFrame)
+    assert sorted(set(stages)) == ["decode", "guard"]

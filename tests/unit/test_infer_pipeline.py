@@ -1,0 +1,140 @@
+"""From pictures to faces: order, coordinates at reduced sizes, and how few calls it takes."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import producers
+from common import jpeg
+from common.images import Picture, resize
+from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
+from workers.backends.openvino_backend import OpenVinoBackend
+from workers.infer.pipeline import Face, FacePipeline, PipelineSettings, blur_of
+
+PORTRAITS = Path(producers.__file__).parent / "portraits"
+
+
+class Counting(OpenVinoBackend):
+    """OpenVINO that remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(*load_models(), BackendOptions())
+        self.calls: list[tuple[str, int]] = []
+
+    def detect(self, canvases: Pixels) -> Scores:
+        self.calls.append(("detect", len(canvases)))
+        return super().detect(canvases)
+
+    def classify(self, crops: Pixels) -> Scores:
+        self.calls.append(("classify", len(crops)))
+        return super().classify(crops)
+
+
+@functools.cache
+def backend() -> Counting:
+    return Counting()
+
+
+def pipeline(settings: PipelineSettings | None = None) -> FacePipeline:
+    return FacePipeline(backend(), *load_models(), settings)
+
+
+@functools.cache
+def portrait() -> Picture:
+    return jpeg.decode((PORTRAITS / "hopper.jpg").read_bytes())
+
+
+def on_grey(picture: Picture, size: tuple[int, int], at: tuple[int, int]) -> Picture:
+    scene = np.full((size[1], size[0], 3), 90, np.uint8)
+    scene[at[1] : at[1] + picture.shape[0], at[0] : at[0] + picture.shape[1]] = picture
+    return scene
+
+
+def scene(size: tuple[int, int] = (1280, 720), at: tuple[int, int] = (500, 200), side: int = 300) -> Picture:
+    return on_grey(resize(portrait(), (side, side)), size, at)
+
+
+def overlap(a: Face, b: Face) -> float:
+    x = max(0.0, min(a.box[2], b.box[2]) - max(a.box[0], b.box[0]))
+    y = max(0.0, min(a.box[3], b.box[3]) - max(a.box[1], b.box[1]))
+    areas = [(f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in (a, b)]
+    return x * y / (sum(areas) - x * y)
+
+
+def test_a_face_is_found_where_it_is_with_landmarks_inside() -> None:
+    (face,) = pipeline().read([scene()])[0]
+    x1, y1, x2, y2 = face.box
+    assert 500 < (x1 + x2) / 2 < 800
+    assert 200 < (y1 + y2) / 2 < 500
+    assert len(face.landmarks) == 5
+    assert all(x1 < x < x2 and y1 < y < y2 for x, y in face.landmarks)
+    assert sum(face.probabilities) == pytest.approx(1, abs=0.01)
+    assert face.label_score == max(face.probabilities)
+
+
+def test_lists_come_back_in_order_whatever_the_sizes() -> None:
+    empty = np.full((480, 640, 3), 90, np.uint8)
+    lying, standing, small = scene(), scene((720, 1280), (200, 700)), scene((640, 480), (100, 100), 250)
+    found = pipeline().read([empty, lying, standing, empty, small, lying])
+    assert [len(faces) for faces in found] == [0, 1, 1, 0, 1, 1]
+    assert overlap(found[1][0], found[5][0]) > 0.95
+    assert found[2][0].box[1] > 600
+    assert found[4][0].box[0] < 350
+
+
+def test_each_canvas_costs_one_call_and_all_faces_together_one() -> None:
+    reader = pipeline()
+    backend().calls.clear()
+    reader.read([scene(), scene((640, 480), (100, 100), 250), scene(), scene((720, 1280), (200, 700))])
+    assert sorted(backend().calls) == [("classify", 4), ("detect", 1), ("detect", 1), ("detect", 2)]
+
+
+def test_no_pictures_and_no_faces_give_empty_lists() -> None:
+    assert pipeline().read([]) == []
+    assert pipeline().read([np.zeros((360, 640, 3), np.uint8)]) == [[]]
+
+
+def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_full_frame() -> None:
+    full = scene()
+    data = jpeg.encode(full, 95)
+    (exact,) = pipeline().read([full])[0]
+    (reduced,) = pipeline().read([jpeg.decode(data, 2)], [(1280, 720)])[0]
+    assert overlap(exact, reduced) > 0.8
+    relative = reduced.relative(1280, 720)
+    assert relative.box[0] == pytest.approx(reduced.box[0] / 1280, abs=1e-4)
+    assert relative.landmarks[2][1] == pytest.approx(reduced.landmarks[2][1] / 720, abs=1e-4)
+
+
+def test_only_so_many_faces_of_a_picture_are_kept() -> None:
+    side = resize(portrait(), (200, 200))
+    crowd = on_grey(side, (1280, 720), (40, 40))
+    for column in range(1, 5):
+        crowd[40:240, 40 + 240 * column : 240 + 240 * column] = side
+    assert len(pipeline().read([crowd])[0]) == 5
+    assert len(pipeline(PipelineSettings(max_faces=2)).read([crowd])[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)],
+)
+def test_what_is_no_picture_is_refused_by_its_place(wrong: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match="picture 1: "):
+        pipeline().read([np.zeros((10, 10, 3), np.uint8), wrong])
+    with pytest.raises(ValueError, match="1 sizes for 0 pictures"):
+        pipeline().read([], [(1, 1)])
+
+
+def test_a_blurred_face_measures_smaller_than_a_sharp_one() -> None:
+    sharp = resize(portrait(), (112, 112))[None]
+    blurred = resize(resize(portrait(), (14, 14)), (112, 112))[None]
+    values = blur_of(np.concatenate([sharp, blurred]), 0.25)
+    assert values.shape == (2,)
+    assert values[0] > 3 * values[1] > 0
+    assert blur_of(np.empty((0, 112, 112, 3), np.uint8), 0.25).shape == (0,)
+    assert blur_of(np.full((1, 112, 112, 3), 200, np.uint8), 0.25)[0] == 0

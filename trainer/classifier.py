@@ -1,0 +1,160 @@
+"""The classifier's task: balanced, augmented faces in; three calibrated probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional
+
+from common.errors import TrainingError
+from common.models.networks import ClassifierGraph, FaceClassifier
+from trainer.augment import CropPlan, plain_crop, training_crop
+from trainer.faces import PATCH_MARGIN, FaceSet
+from trainer.fit import Batch, prefetch
+from trainer.settings import ClassifierSettings
+
+LABEL_SHARES = (0.42, 0.42, 0.16)
+
+
+class ClassifierTask:
+    """Learns mask, no_mask, incorrect from cut faces.
+
+    Args:
+        network: The classifier; moved to ``device``.
+        faces: Cut faces, training and validation.
+        settings: The run.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self, network: FaceClassifier, faces: FaceSet, settings: ClassifierSettings, device: torch.device
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings = settings
+        self.device = device
+        self.train_faces = faces.select(faces.train)
+        self.val_faces = faces.select(~faces.train)
+        if not len(self.train_faces.labels):
+            raise TrainingError("no training face is left; look at the list of skipped pictures")
+        self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks)
+        self.weights = balance(self.train_faces.labels, self.train_faces.sources, self.train_faces.sizes)
+        self.val_crops = crops_of(self.val_faces, self.plan)
+
+    def steps(self) -> int:
+        """Give the number of steps of an epoch."""
+        return max(1, (self.settings.samples or len(self.weights)) // self.settings.schedule.batch)
+
+    def trainable(self, epoch: int) -> tuple[bool, float]:
+        """Frozen backbones never learn, staged ones after the head, then at a quarter of the rate."""
+        if self.settings.backbone == "staged":
+            return epoch >= self.settings.head_epochs, 0.25 if epoch >= self.settings.head_epochs else 1.0
+        return self.settings.backbone == "unfrozen", 1.0
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Give an epoch's batches: uint8 (B, S, S, 3) BGR and int64 (B,) labels."""
+        return prefetch(self._make(epoch))
+
+    def _make(self, epoch: int) -> Iterator[Batch]:
+        random = np.random.default_rng((self.settings.schedule.seed, epoch))
+        size = self.settings.schedule.batch
+        order = random.choice(len(self.weights), self.steps() * size, p=self.weights)
+        for start in range(0, len(order), size):
+            pairs = [
+                training_crop(
+                    self.train_faces.patches[i],
+                    int(self.train_faces.labels[i]),
+                    self.train_faces.landmarks[i],
+                    self.plan,
+                    random,
+                )
+                for i in order[start : start + size]
+            ]
+            yield torch.from_numpy(np.stack([crop for crop, _ in pairs])), torch.tensor([label for _, label in pairs])
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross entropy with label smoothing."""
+        crops, labels = batch[0].to(self.device), batch[1].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
+            logits = self.network(normalised(crops))
+        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.smoothing)
+
+    def evaluate(self) -> dict[str, float]:
+        """Score on the validation faces of at least 24 px."""
+        probabilities = predict(self.network, self.val_crops, self.device)
+        large = self.val_faces.sizes >= 24
+        guess, truth = probabilities.argmax(axis=1)[large], self.val_faces.labels[large]
+        scores = {"accuracy": float((guess == truth).mean()) if large.any() else 0.0}
+        for index, name in ((0, "mask"), (1, "no_mask"), (2, "incorrect")):
+            mine = truth == index
+            if mine.any():
+                scores[f"recall_{name}"] = float((guess[mine] == index).mean())
+        return scores
+
+
+def normalised(crops: Tensor) -> Tensor:
+    """Map uint8 (N, S, S, 3) BGR to float (N, 3, S, S) RGB -1..1, channels last in memory."""
+    return crops.flip(-1).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def crops_of(faces: FaceSet, plan: CropPlan) -> NDArray[np.uint8]:
+    """Cut the faces as production does: uint8, (M, S, S, 3), BGR."""
+    crops = np.empty((len(faces.labels), plan.side, plan.side, 3), np.uint8)
+    for index, patch in enumerate(faces.patches):
+        crops[index] = plain_crop(patch, plan)
+    return crops
+
+
+def predict(
+    network: FaceClassifier, crops: NDArray[np.uint8], device: torch.device, temperature: float = 1.0
+) -> NDArray[np.float32]:
+    """Classify crops with the network as it is: float32, (M, 3) probabilities."""
+    graph = ClassifierGraph(network, temperature).eval()
+    answers = [np.zeros((0, 3), np.float32)]
+    with torch.inference_mode():
+        for start in range(0, len(crops), 128):
+            answers.append(graph(torch.from_numpy(crops[start : start + 128]).to(device)).cpu().numpy())
+    return np.concatenate(answers)
+
+
+def balance(labels: NDArray[np.int64], sources: NDArray[np.str_], sizes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give each face its chance: labels by fixed shares, sources by the root of their size, tiny faces rarer."""
+    weights = np.zeros(len(labels))
+    for label, share in enumerate(LABEL_SHARES):
+        for source in np.unique(sources[labels == label]):
+            mine = (labels == label) & (sources == source)
+            weights[mine] = np.sqrt(mine.sum()) / mine.sum()
+        total = weights[labels == label].sum()
+        weights[labels == label] *= share / total if total else 0
+    weights *= np.where(sizes < 16, 0.4, 1.0)
+    chances: NDArray[np.float64] = weights / weights.sum()
+    return chances
+
+
+def load_backbone(network: FaceClassifier, path: Path) -> None:
+    """Start the backbone from a torchvision checkpoint in safetensors.
+
+    Raises:
+        TrainingError: The file does not hold this backbone; the network is unchanged.
+    """
+    try:
+        stored = load_file(path)
+    except Exception as error:
+        raise TrainingError(f"{path}: no safetensors file: {error}") from error
+    wanted = network.backbone.state_dict()
+    tensors = {
+        name.removeprefix("features."): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in stored.items()
+    }
+    usable = {name: tensor for name, tensor in tensors.items() if name in wanted and tensor.shape == wanted[name].shape}
+    missing = sorted(set(wanted) - set(usable))
+    if missing:
+        raise TrainingError(
+            f"{path}: not the weights of this backbone; missing {missing[:3]} and {max(0, len(missing) - 3)} more"
+        )
+    network.backbone.load_state_dict(usable)

@@ -1,0 +1,72 @@
+"""What a training run is told: data, network, schedule. Unknown keys are refused, every number has bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Optimiser = Literal["adam", "sgd", "rmsprop"]
+Backbone = Literal["frozen", "unfrozen", "staged"]
+
+
+class Schedule(BaseModel):
+    """How long and how fast to learn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(8, ge=1, le=1000, description="Passes over the training data.")
+    batch: int = Field(64, ge=1, le=4096, description="Pictures a step.")
+    rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate.")
+    optimiser: Optimiser = Field("adam", description="adam (decoupled weight decay), sgd (momentum 0.9) or rmsprop.")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay of matrices.")
+    warm_up: float = Field(0.05, ge=0, le=0.5, description="Share of all steps in which the rate rises to its height.")
+    seed: int = Field(1, ge=0, description="Seed of everything random.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 leaves torch's choice.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    half: bool = Field(False, description="Compute in bfloat16 where that is safe (weights and loss stay float32).")
+    resume: bool = Field(False, description="Go on from the run folder's last finished epoch.")
+
+
+class ClassifierSettings(BaseModel):
+    """A run of the classifier."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenes: list[Path] = Field(default=[], description="faces.jsonl files of pictures with boxes.")
+    crops: list[Path] = Field(default=[], description="crops.jsonl files of pictures with one person.")
+    detector: Path | None = Field(None, description="Detector version that cuts the crops; none means the bundled one.")
+    run: Path = Field(description="Run folder: checkpoints, curves, reports.")
+    cache: Path | None = Field(None, description="Where cut faces are kept between runs; none means the run folder.")
+    architecture: Literal["mobilenet_v2", "resnet50"] = Field("mobilenet_v2", description="Backbone.")
+    weights: Path | None = Field(
+        None, description="Backbone weights (safetensors) to start from; none means untrained."
+    )
+    backbone: Backbone = Field(
+        "unfrozen", description="frozen: head only; unfrozen: all; staged: head first, then all slowly."
+    )
+    head_epochs: int = Field(1, ge=0, description="staged: epochs of the head alone.")
+    dense: int = Field(128, ge=4, le=4096, description="Width of the dense layer.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout before the last layer.")
+    side: int = Field(112, ge=32, le=512, multiple_of=16, description="Input side, px.")
+    margin: float = Field(0.25, ge=0, le=0.5, description="Share of the box's longer side added on every side.")
+    smoothing: float = Field(0.02, ge=0, lt=0.5, description="Label smoothing.")
+    drawn_masks: float = Field(0.25, ge=0, le=1, description="Share of bare training faces that get a mask drawn on.")
+    samples: int = Field(0, ge=0, description="Faces drawn for an epoch, balanced; 0 means as many as there are.")
+    schedule: Schedule = Schedule()
+
+
+class DetectorSettings(BaseModel):
+    """A run of the detector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenes: list[Path] = Field(default=[], description="faces.jsonl files of pictures with boxes.")
+    run: Path = Field(description="Run folder: checkpoints, curves, reports.")
+    weights: Path | None = Field(None, description="Weights (safetensors) to start from; none means untrained.")
+    side: int = Field(384, ge=64, le=1024, multiple_of=32, description="Side of the square training canvas, px.")
+    mosaic: float = Field(0.3, ge=0, le=1, description="Share of canvases that show four pictures.")
+    landmark_weight: float = Field(0.1, ge=0, le=10, description="Weight of keeping the starting network's landmarks.")
+    repeat: int = Field(1, ge=1, le=100, description="Times each picture is used in an epoch.")
+    schedule: Schedule = Schedule(epochs=20, batch=16, rate=2e-3)
