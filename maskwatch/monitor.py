@@ -21,6 +21,9 @@ EVENTS_SHOWN = 200
 READ_COUNT = 500
 BLOCK_S = 0.25
 
+NOT_CAUSED_BY_A_FRAME = ("camera_lost", "timeout")
+"""Reasons whose events come because frames do not; the time since the last frame is then no latency."""
+
 OnResult = Callable[[FrameResult], None]
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -37,6 +40,7 @@ class CameraFigures:
     dropped: Counter[str] = field(default_factory=Counter)
     dropped_before: dict[str, int] = field(default_factory=dict)
     recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=600))
+    first_at: float = 0.0
     final: bool = False
 
     def fps_out(self, now: float) -> float:
@@ -133,6 +137,7 @@ class Monitor:
             _take_mark(figures, message.mark)
             return
         figures.results += 1
+        figures.first_at = figures.first_at or message.captured_at
         if message.outcome != Outcome.OK:
             figures.dropped[message.reason or message.outcome.value] += 1
             return
@@ -146,7 +151,7 @@ class Monitor:
     def _take_event(self, at: float, event: dict[str, Any]) -> None:
         self.events.append(event)
         self.all_events.append(event)
-        if ".violation." in event["type"]:
+        if ".violation." in event["type"] and event["data"]["reason"] not in NOT_CAUSED_BY_A_FRAME:
             self.event_latencies_s.append(at - _unix(event["data"]["frame"]["captured_at"]))
         if self._on_event:
             self._on_event(event)

@@ -12,10 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from common.broker.client import connect
+from common.broker.peek import FramePeek
 from common.lifecycle import Deadline, StopSignal
 from common.log import configure
 from common.siteplan import SitePlan
-from maskwatch.gallery import Gallery, no_gallery, open_gallery
+from maskwatch.gallery import Gallery, NoGallery, PageGallery
 from maskwatch.monitor import Monitor
 from maskwatch.station import Station, StationSettings
 from maskwatch.summary import as_text, summarise
@@ -49,11 +51,18 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run leaves: its summary, and every event in the order it was logged."""
+    """What a run leaves.
+
+    Attributes:
+        summary: See `maskwatch.summary.summarise`.
+        events: Every event in the order it was logged.
+        first_frame_s: When the last of the cameras took its first frame, s since the epoch.
+        ended_s: When the cameras were told to stop, s since the epoch.
+    """
 
     summary: dict[str, Any]
     events: list[dict[str, Any]]
-    started_s: float
+    first_frame_s: float
     ended_s: float
 
 
@@ -69,19 +78,26 @@ def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
     configure("warning")
     stop = StopSignal().install()
     console = Console(stderr=True)
-    with Station(plan, StationSettings(options.workers, options.backend, options.data)) as station:
-        gallery = no_gallery() if options.view_port is None else open_gallery(station, plan, options.view_port)
-        with gallery:
-            monitor = Monitor(station.desk, gallery.show_result, gallery.show_event)
-            monitor.start()
-            started = time.time()
-            _announce(console, station, gallery)
-            _watch(station, monitor, options, (console, title, stop))
-            ended = time.time()
-            station.stop_producer()
-            _drain(monitor, [camera.id for camera in plan.cameras])
-            monitor.stop()
-            return RunReport(summarise(station.desk, monitor), monitor.all_events, started, ended)
+    with (
+        Station(plan, StationSettings(options.workers, options.backend, options.data)) as station,
+        _gallery(station, plan, options.view_port) as gallery,
+    ):
+        monitor = Monitor(station.desk, gallery.show_result, gallery.show_event)
+        monitor.start()
+        _announce(console, station, gallery)
+        _watch(station, monitor, options, (console, title, stop))
+        ended = time.time()
+        station.stop_producer()
+        _drain(monitor, [camera.id for camera in plan.cameras])
+        monitor.stop()
+        first = max((one.first_at for one in monitor.figures().values() if one.first_at), default=ended)
+        return RunReport(summarise(station.desk, monitor), monitor.all_events, first, ended)
+
+
+def _gallery(station: Station, plan: SitePlan, port: int | None) -> Gallery:
+    if port is None:
+        return NoGallery()
+    return PageGallery(FramePeek(connect(station.connection.frames_url), station.desk.keys), plan, port)
 
 
 def print_summary(summary: dict[str, Any], *, as_json: bool) -> None:

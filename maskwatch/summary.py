@@ -8,7 +8,8 @@ from typing import Any
 
 from maskwatch.connection import StateDesk
 from maskwatch.monitor import Monitor
-from workers.judge.accounting import read_accounting
+from workers.judge.accounting import Accounting
+from workers.judge.state import read_accounting
 
 
 def summarise(desk: StateDesk, monitor: Monitor) -> dict[str, Any]:
@@ -17,19 +18,16 @@ def summarise(desk: StateDesk, monitor: Monitor) -> dict[str, Any]:
     Frames are taken from the judge's committed state, which survives the death of any process; ``captured`` is the
     producers' own word, ``processed`` and ``dropped`` are what became of each frame, ``unaccounted`` is the rest.
     """
-    captured = processed = 0
-    dropped: Counter[str] = Counter()
+    account = Accounting()
     for number in range(desk.keys.partitions):
         for state in desk.partitions.load(number).cameras.values():
-            account = read_accounting(state)
-            captured += account.captured
-            processed += account.processed
-            dropped.update(account.dropped)
+            account += read_accounting(state)
+    dropped = account.all_dropped()
     return {
-        "captured": captured,
-        "processed": processed,
+        "captured": account.captured,
+        "processed": account.processed,
         "dropped": dict(sorted((reason, count) for reason, count in dropped.items() if count)),
-        "unaccounted": captured - processed - dropped.total(),
+        "unaccounted": account.captured - account.processed - sum(dropped.values()),
         "results": sum(figures.results for figures in monitor.figures().values()),
         "events": dict(sorted(Counter(event["type"] for event in monitor.all_events).items())),
         "latency_ms": {
