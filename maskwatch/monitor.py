@@ -152,7 +152,7 @@ class Monitor:
         self.events.append(event)
         self.all_events.append(event)
         if ".violation." in event["type"] and event["data"]["reason"] not in NOT_CAUSED_BY_A_FRAME:
-            self.event_latencies_s.append(at - _unix(event["data"]["frame"]["captured_at"]))
+            self.event_latencies_s.append(at - _unix(event["time"]))
         if self._on_event:
             self._on_event(event)
 

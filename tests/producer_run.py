@@ -109,6 +109,10 @@ class ProducerRun:
         marks = self.marks(camera)
         return marks[-1].state.value if marks else ""
 
+    def forget(self) -> None:
+        """Read from the start again, after the broker has lost everything."""
+        self._seen.clear()
+
     def metric(self, name: str, **labels: str) -> float:
         """Read one sample of /metrics; 0 where it is not there."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from common.broker.embedded_process import (
+from common.broker.serverprocess import (
     configuration,
     find_server,
     free_port,

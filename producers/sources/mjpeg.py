@@ -26,11 +26,13 @@ class HttpAnswer:
     Attributes:
         multipart: True where the body is a sequence of parts.
         boundary: What lies between them, else empty.
+        text: True where the server itself calls it text, such as a page that asks for a login.
     """
 
     def __init__(self, response: HTTPResponse) -> None:
         headers: Message = response.headers
         self.multipart = headers.get_content_maintype() == "multipart"
+        self.text = headers.get_content_maintype() == "text"
         self.boundary = str(headers.get_param("boundary") or "")
         self.response = response
 

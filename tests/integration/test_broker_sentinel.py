@@ -9,7 +9,8 @@ import pytest
 
 from common.broker.client import call, connect
 from common.broker.embedded import EmbeddedBroker
-from common.broker.embedded_process import find_server, free_port
+from common.broker.embedded_program import find_server
+from common.broker.serverprocess import free_port
 from common.errors import BrokerError, BrokerUnavailableError
 from tests.waiting import until
 

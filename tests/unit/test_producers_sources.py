@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -119,6 +121,16 @@ def test_a_source_that_is_not_there_is_named_without_its_password(source: str, e
     assert "pass" not in str(caught.value)
 
 
+def test_a_server_that_takes_the_call_but_says_nothing_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host = f"127.0.0.1:{mute.getsockname()[1]}"
+        for source in (f"rtsp://{host}/x", f"http://{host}/x"):
+            began = time.monotonic()
+            with pytest.raises(SourceUnreachableError):
+                open_source(_camera(source), SourceSettings(open_timeout_s=0.5, read_timeout_s=0.5))
+            assert time.monotonic() - began < 5
+
+
 def test_a_text_file_is_no_video(tmp_path: Path) -> None:
     for name in ("notes.txt", "notes.mp4", "notes.nfo", "list.m3u8"):
         (tmp_path / name).write_text("no video, only words\n" * 50)
@@ -155,7 +167,8 @@ def test_a_producer_loads_nothing_heavy() -> None:
     program = (
         "import producers.service, producers.sources.video, producers.sources.mjpeg, producers.sources.images, "
         "producers.sources.synthetic, sys; "
-        "heavy = {'torch', 'torchvision', 'openvino', 'scipy', 'onnx', 'onnxruntime'} & sys.modules.keys(); sys.exit(', '.join(heavy) or None)"
+        "heavy = {'torch', 'torchvision', 'openvino', 'scipy', 'onnx', 'onnxruntime'} & sys.modules.keys(); "
+        "sys.exit(', '.join(heavy) or None)"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
