@@ -19,6 +19,10 @@ Check = Callable[[], str]
 """Gives an empty text while all is well, else what is wrong."""
 
 
+POLL_S = 0.05
+"""How soon a closing server notices, s."""
+
+
 def _well() -> str:
     return ""
 
@@ -53,7 +57,7 @@ class HealthServer:
                 f"metrics_port: {host}:{port} cannot be used ({error.strerror}); choose another, or 0 for a free one"
             )
             raise PortInUseError(message) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="health", daemon=True)
         self._thread.start()
 
     @property

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from common.errors import FrameRejectedError
 
-# Second wall behind the header guard; OpenCV reads it when it is first imported.
+# OpenCV reads both when it is first imported: a second wall behind the header guard, and silence for FFmpeg, whose own
+# log lines may hold a camera's URL with its password.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 24))
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 Image = NDArray[np.uint8]

@@ -21,6 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes 0.2 s to load, which is most of the time that --help may take
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run.register(app)

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from common.errors import ConfigError, FrameRejectedError
 from common.images import Picture
+from common.lifecycle import StopSignal
 from common.schema import LABELS
 from maskwatch.watching import Watch, WatchOptions
 from producers.sources.source import PICTURE_SUFFIXES
@@ -57,7 +58,15 @@ def image(paths: Sequence[Path], *, as_json: bool, out: Path | None = None) -> i
     return 1 if failed else 0
 
 
-def video(source: str, *, as_json: bool, out: Path | None = None, view: bool = False, fps: float = 10.0) -> int:
+def video(
+    source: str,
+    *,
+    as_json: bool,
+    out: Path | None = None,
+    view: bool = False,
+    fps: float = 10.0,
+    stop: StopSignal | None = None,
+) -> int:
     """Watch a video through inference and judge; print its events as they come.
 
     Args:
@@ -66,6 +75,7 @@ def video(source: str, *, as_json: bool, out: Path | None = None, view: bool = F
         out: Annotated copy, ``.mp4`` or ``.avi``.
         view: Show it live in a page of this machine's browser; files then play at their own speed.
         fps: Frames a second to look at.
+        stop: Ends it early; None listens to SIGINT and SIGTERM.
 
     Returns:
         0 at the end of the video, or when it was stopped; 1 where a live source broke off.
@@ -75,7 +85,8 @@ def video(source: str, *, as_json: bool, out: Path | None = None, view: bool = F
         ConfigError: ``out`` cannot be written.
     """
     options = WatchOptions(source, fps=fps, out=out, view=view)
-    with open_pipeline() as looker, Watch(options, looker) as watch:
+    stop = stop or StopSignal().install()
+    with open_pipeline() as looker, Watch(options, looker, stop) as watch:
         console = Console(stderr=True)
         if watch.url:
             console.print(f"view: {watch.url}", highlight=False, soft_wrap=True)

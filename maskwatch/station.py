@@ -118,7 +118,6 @@ class Station:
             "MASKWATCH_LOG_LEVEL": "warning",
             # Two of the libraries inside start a thread per core each; the roles share the cores among them.
             "OMP_NUM_THREADS": "1",
-            "OPENCV_FFMPEG_LOGLEVEL": "-8",
         }
 
     def _await_ready(self) -> None:

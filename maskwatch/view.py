@@ -20,7 +20,8 @@ from common.errors import PortInUseError
 HOST = "127.0.0.1"
 EVENTS_KEPT = 100
 _PAGE = Path(__file__).parent / "pages" / "view.html"
-_BOUNDARY = "frame"
+_BOUNDARY = "maskwatch-next-picture"
+_NEXT_PART = f"\r\n--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
 _PATIENCE_S = 1.0
 _RATE_WINDOW = 30
 _POLICY = "; ".join(
@@ -182,14 +183,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.close_connection = True
+        self.wfile.write(_NEXT_PART)
         number = -1
         while not self.stage.closed:
             found = self.stage.next_picture(camera, number)
             if found is None:
                 continue
             number, picture = found
-            head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-            self.wfile.write(head.encode() + picture + b"\r\n")
+            # The next part's head goes out at once: browsers show a picture only once another one has begun.
+            self.wfile.write(picture + _NEXT_PART)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -65,7 +65,7 @@ class Watch:
         ConfigError: The annotated copy cannot be written.
     """
 
-    def __init__(self, options: WatchOptions, looker: Looker) -> None:
+    def __init__(self, options: WatchOptions, looker: Looker, stop: StopSignal) -> None:
         plan = SitePlan(
             site="local",
             cameras=[
@@ -80,7 +80,7 @@ class Watch:
         self._file = VideoFile(options.out, options.fps) if options.out else None
         self._source = self._stack.enter_context(closing(open_source(plan.cameras[0], settings)))
         self._page = self._stack.enter_context(ViewServer()) if options.view else None
-        self._stop = StopSignal()
+        self._stop = stop
         self._judge = CameraJudge(context_of(plan, CAMERA_ID), CameraState())
         self._session = int(time.time() * 1000)
         self._models = (ref_of(looker.detector), ref_of(looker.classifier))
@@ -90,9 +90,8 @@ class Watch:
         self.trouble = ""
 
     def events(self, on_frame: Callable[[], object] = lambda: None) -> Iterator[CloudEvent]:
-        """Watch until the video ends, breaks off, or somebody stops the process; give events as they come."""
+        """Watch until the video ends, breaks off or is stopped; give events as they come."""
         last_ms = self._session
-        self._stop.install()
         for frame, picture in self._frames():
             faces = self._looker.pipeline.read([picture])[0]
             last_ms = round(frame.captured_at * 1000)

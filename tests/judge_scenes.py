@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from common.events import CloudEvent
+from common.events import CloudEvent, ViolationData
 from common.schema import CameraMark, CameraState, FaceReading, FrameResult, MarkResult, ModelRef, Outcome
 from common.siteplan import Policy, SitePlan
 from workers.judge.context import CameraContext, context_of
@@ -87,9 +87,9 @@ def entry_ms(result: FrameResult) -> int:
     return round(result.captured_at * 1000) + 100
 
 
-def the_context(camera: str = CAMERA, **policy: object) -> CameraContext:
+def the_context(**policy: object) -> CameraContext:
     plan = SitePlan(site="office", policies=[Policy.model_validate({"id": "default"} | policy)])
-    return context_of(plan, camera)
+    return context_of(plan, CAMERA)
 
 
 def play(judge: CameraJudge, results: Iterable[FrameResult]) -> list[CloudEvent]:
@@ -102,7 +102,7 @@ def said(events: Iterable[CloudEvent]) -> list[str]:
     story = []
     for event in events:
         data = event.data
-        if hasattr(data, "lifecycle"):
+        if isinstance(data, ViolationData):
             reason = "" if data.lifecycle == "started" else f":{data.reason}"
             story.append(f"{data.lifecycle}{reason}")
         else:

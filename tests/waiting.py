@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -21,3 +22,14 @@ def until(predicate: Callable[[], Found], timeout_s: float) -> Found:
         assert time.monotonic() < deadline, f"not within {timeout_s} s; last answer: {found!r}"
         threading.Event().wait(0.01)
     return found
+
+
+@contextmanager
+def soon(action: Callable[[], object], delay_s: float = 0.1) -> Iterator[None]:
+    """Do something in another thread while the block runs, and leave it only when that is done."""
+    timer = threading.Timer(delay_s, action)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()

@@ -43,6 +43,7 @@ def classifier(
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Where cut faces are kept between runs (.npz).")] = None,
     architecture: Annotated[str, typer.Option(help="mobilenet_v2 or resnet50.")] = "mobilenet_v2",
+    start: Annotated[Path | None, typer.Option(help="Run folder whose whole classifier is the start.")] = None,
     backbone: Annotated[
         str, typer.Option(help="frozen, unfrozen, or staged: head first, then all slowly.")
     ] = "unfrozen",
@@ -77,6 +78,7 @@ def classifier(
     }
     settings = _settings(
         ClassifierSettings, run=run, scenes=scenes, crops=crops, weights=weights, detector=detector, cache=cache,
+        start=start,
         architecture=architecture, backbone=backbone, head_epochs=head_epochs, dense=dense, dropout=dropout, side=side,
         margin=margin, drawn_masks=drawn_masks, samples=samples,
         schedule={**schedule, "device": device, "half": half, "resume": resume},

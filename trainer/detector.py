@@ -25,6 +25,7 @@ from trainer.settings import DetectorSettings
 STORED_LONG_SIDE_PX = 960
 UNBOXED_PX = 40.0
 SURE = 0.5
+GLANCE = 100  # validation pictures looked at after each epoch; the final report looks at all
 
 
 class DetectorTask:
@@ -103,16 +104,13 @@ class DetectorTask:
         return targets
 
     def evaluate(self) -> dict[str, float]:
-        """Average precision of faces by source at a long side of 640 px."""
+        """Average precision of faces at a long side of 640 px, on an even choice of the validation pictures."""
         finder = FaceFinder(DetectorGraph(self.network), min_score=0.02, max_iou=0.45)
-        scored: dict[str, list[ScoredPicture]] = {}
-        for source, picture, boxes in self.val:
+        scored: list[ScoredPicture] = []
+        for _, picture, boxes in self.val[:: -(-len(self.val) // GLANCE)]:
             found = finder.find(picture)
-            scored.setdefault(source, []).append(ScoredPicture(found.boxes, found.scores, boxes))
-        return {
-            f"ap_{source}": average_precision(pictures, ignore_below_px=UNBOXED_PX)
-            for source, pictures in scored.items()
-        }
+            scored.append(ScoredPicture(found.boxes, found.scores, boxes))
+        return {"average_precision": average_precision(scored, ignore_below_px=UNBOXED_PX)}
 
 
 def unboxed(found: FloatArray, faces: FloatArray) -> FloatArray:

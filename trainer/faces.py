@@ -104,10 +104,7 @@ def cut_portrait(portrait: Portrait, picture: Picture, finder: FaceFinder) -> It
     padded, offset = pad(picture)
     found = finder.find(padded, 320)
     everyone = portrait.source == "rmfd"
-    chosen = range(len(found.boxes)) if everyone else _principal(found)
-    for index in chosen:
-        if everyone and found.scores[index] < 0.7:
-            continue
+    for index in _foreground(found) if everyone else _principal(found):
         size = float(max(found.boxes[index][2:] - found.boxes[index][:2]))
         patch, landmarks = cut(padded, found.boxes[index], found.landmarks[index])
         yield _portrait_face(portrait, patch, landmarks, size, detected=True)
@@ -131,6 +128,13 @@ def _principal(found: Detections) -> list[int]:
         return []
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     return [int(np.argmax(sides.prod(axis=1) * found.scores))]
+
+
+def _foreground(found: Detections) -> list[int]:
+    """Give the sure faces nearly as large as the largest: passers-by behind do not share the picture's label."""
+    longest = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
+    near = (longest >= 0.7 * longest.max(initial=0)) & (found.scores >= 0.7)
+    return [int(index) for index in np.flatnonzero(near)]
 
 
 def _portrait_face(

@@ -83,6 +83,8 @@ def run_classifier(settings: ClassifierSettings, should_stop: StopQuestion = lam
     network = build_classifier(settings.architecture, settings.dense, settings.dropout)
     if settings.weights:
         load_backbone(network, settings.weights)
+    if settings.start:
+        fill(network, network_of(settings.start), settings.start / CHECKPOINT)
     task = ClassifierTask(network, faces, settings, device)
     history = fit(task, settings.schedule, settings.run, should_stop)
     if should_stop():
@@ -161,6 +163,12 @@ def judge_detector(task: DetectorTask, run: Path) -> dict[str, Any]:
     return {"average_precision": rounded(report)}
 
 
+def network_of(run: Path) -> dict[str, torch.Tensor]:
+    """Give the network's tensors from a run's checkpoint."""
+    stored = load_file(run / CHECKPOINT)
+    return {name[8:]: tensor for name, tensor in stored.items() if name.startswith("network.")}
+
+
 def stopped(run: Path, epochs: int) -> dict[str, Any]:
     """Say how a run that was stopped goes on; it is not scored."""
     console.print(f"stopped; {epochs} finished epochs are kept in {run}, go on with --resume")
@@ -192,7 +200,7 @@ def release_run(run: Path, kind: Kind, into: Path, notes: dict[str, Any]) -> Man
     try:
         settings = settings_type.model_validate_json((run / "settings.json").read_bytes())
         report = json.loads((run / "report.json").read_bytes())
-        tensors = {k[8:]: v for k, v in load_file(run / CHECKPOINT).items() if k.startswith("network.")}
+        tensors = network_of(run)
     except (OSError, ValidationError, ValueError) as error:
         raise TrainingError(f"{run}: no finished run of a {kind}: {error}") from error
     report.pop("skipped", None)

@@ -43,6 +43,7 @@ class ClassifierSettings(BaseModel):
     weights: Path | None = Field(
         None, description="Backbone weights (safetensors) to start from; none means untrained."
     )
+    start: Path | None = Field(None, description="Run folder whose whole classifier is where this run starts.")
     backbone: Backbone = Field(
         "unfrozen", description="frozen: head only; unfrozen: all; staged: head first, then all slowly."
     )

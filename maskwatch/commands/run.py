@@ -68,7 +68,7 @@ def demo(
 def producer(
     site: Path | None = typer.Option(None, "--site", help="Site plan, YAML; else the published one."),
     camera: list[str] = typer.Option([], "--camera", help="Serve only this camera; may be repeated."),
-    shard: str = typer.Option("", "--shard", help="Serve part i of n of the cameras, as i/n counted from 0."),
+    shard: str = typer.Option("", "--shard", help="Serve part i of n of the cameras: 1/3, 2/3, 3/3."),
     metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of /metrics and health; 0: a free one."),
 ) -> None:
     """Read cameras and publish their frames."""

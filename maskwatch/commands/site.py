@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-app = typer.Typer(help="Check, publish and show the site plan.", no_args_is_help=True)
+app = typer.Typer(help="Check, publish and show the site plan.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()

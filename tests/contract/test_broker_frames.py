@@ -17,7 +17,7 @@ from common.errors import BrokerRefusedError, BrokerUnavailableError
 from common.partition import Keys
 from tests.brokers import Brokers, fresh_keys
 from tests.proxy import Proxy
-from tests.waiting import until
+from tests.waiting import soon, until
 
 MIB = 1 << 20
 
@@ -62,9 +62,9 @@ def test_a_read_waits_for_the_first_frame(any_brokers: Brokers) -> None:
     """A waiting reader wakes when any of its cameras sends, long before its time is over."""
     reader = any_brokers.reader("w", "a", "b")
     assert reader.read(1, 1, MIB, 0) == []
-    threading.Timer(0.1, lambda: fill(any_brokers, "b", 1)).start()
     started = time.monotonic()
-    assert headers(reader.read(4, 4, MIB, 2.0)) == [("b", b"0")]
+    with soon(lambda: fill(any_brokers, "b", 1)):
+        assert headers(reader.read(4, 4, MIB, 2.0)) == [("b", b"0")]
     assert time.monotonic() - started < 1.5
 
 
@@ -225,8 +225,8 @@ def test_b15_a_waiting_reader_survives_the_loss_of_its_groups(private_broker: Em
     reader = FrameReader(client, connect(private_broker.url, blocking_s=2), keys, "w")
     reader.set_cameras(["a"])
     assert reader.read(1, 4, MIB, 0) == []
-    threading.Timer(0.1, lambda: call(client, "FLUSHALL")).start()
-    assert reader.read(1, 4, MIB, 2) == []
+    with soon(lambda: call(client, "FLUSHALL")):
+        assert reader.read(1, 4, MIB, 2) == []
     FrameWriter(client, keys).append("a", b"0", b"x", 9)
     assert headers(until(lambda: reader.read(1, 4, MIB, 0.05), 5)) == [("a", b"0")]
 
@@ -308,8 +308,9 @@ def test_b19_a_full_frames_broker_refuses_frames_and_still_gives_them_out(privat
         writer.append("cam", b"2", bytes(200_000), 1)
     assert caught.value.code == "oom"
     assert reader.ack(reader.read(1, 1, MIB, 0)) == 1
-    until(lambda: Janitor(client, keys).trim(["cam"], 0.01), 2)
-    assert writer.append("cam", b"2", bytes(100_000), 1)
+    janitor = Janitor(client, keys)
+    until(lambda: janitor.trim(["cam"], 0.01) is not None and call(client, "XLEN", keys.frames("cam")) == 0, 2)
+    assert writer.append("cam", b"2", bytes(20_000), 1)
 
 
 def test_b19_a_new_camera_on_a_full_broker_does_not_stop_the_others(private_broker: EmbeddedBroker) -> None:

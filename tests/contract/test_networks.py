@@ -29,6 +29,11 @@ needs_weights = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the public weig
 KINDS: tuple[Kind, ...] = ("detector", "classifier")
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
     """A public-domain portrait of one bare face that neither network was trained on."""
@@ -113,7 +118,8 @@ def test_torch_and_onnx_find_the_same_faces(portrait: np.ndarray, runner: str, c
     pixels = np.stack([letterbox(portrait, canvas)[0]] * 3)
     thresholds = version.manifest.thresholds
     answers = [
-        decode(run(version)(pixels), canvas, thresholds["score"], thresholds["iou"]) for run in (run_torch, RUNNERS[runner])
+        decode(run(version)(pixels), canvas, thresholds["score"], thresholds["iou"])
+        for run in (run_torch, RUNNERS[runner])
     ]
     assert len(answers[0]) == len(answers[1]) == 3
     assert len(answers[0][0].boxes) == 1
@@ -122,7 +128,10 @@ def test_torch_and_onnx_find_the_same_faces(portrait: np.ndarray, runner: str, c
 
 def test_the_bundled_release_sees_one_bare_face_on_a_portrait_with_nothing_drawn_on(portrait: np.ndarray) -> None:
     """End to end on a public-domain portrait that neither network was trained on."""
-    detector, classifier = load_version(bundled("detector"), "detector"), load_version(bundled("classifier"), "classifier")
+    detector, classifier = (
+        load_version(bundled("detector"), "detector"),
+        load_version(bundled("classifier"), "classifier"),
+    )
     pixels, fit = letterbox(portrait, (640, 640))
     thresholds = detector.manifest.thresholds
     (found,) = decode(run_openvino(detector)(pixels[None]), (640, 640), thresholds["score"], thresholds["iou"])

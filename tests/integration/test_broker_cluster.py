@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
@@ -22,7 +21,7 @@ from common.broker.serverprocess import free_port
 from common.errors import BrokerUnavailableError, ConfigError
 from common.partition import Keys
 from tests.brokers import fresh_keys
-from tests.waiting import until
+from tests.waiting import soon, until
 
 MIB = 1 << 20
 SLOTS = 16384
@@ -88,9 +87,9 @@ def test_b26_frames_are_read_across_all_nodes(cluster: str) -> None:
     heir.set_cameras(cameras)
     assert {entry.deliveries for entry in heir.reclaim(10, 100)} == {2}
     assert set(reader.backlog().values()) == {0.0}
-    threading.Timer(0.1, lambda: writer.append("cam5", b"1", b"x", 10)).start()
     started = time.monotonic()
-    assert [entry.header for entry in reader.read(1, 4, MIB, 2)] == [b"1"]
+    with soon(lambda: writer.append("cam5", b"1", b"x", 10)):
+        assert [entry.header for entry in reader.read(1, 4, MIB, 2)] == [b"1"]
     assert time.monotonic() - started < 1.8
     assert sum(until(lambda: Janitor(client, keys).trim(cameras, 0.01), 2).values()) > 0
 

@@ -16,7 +16,7 @@ from common import jpeg
 from common.broker.client import call
 from common.broker.embedded import EmbeddedPair
 from common.schema import MarkResult, Outcome
-from tests.brokers import Brokers
+from tests.brokers import Brokers, open_brokers
 from tests.infer_site import Site, a_jpeg, poison_jpeg, wait_finished
 from tests.waiting import until
 
@@ -162,31 +162,30 @@ def test_lost_groups_are_made_again_and_reading_goes_on(site: Site) -> None:
     assert [r.seq for r in site.results("east")] == [0, 1]
 
 
-def test_results_wait_for_a_state_broker_without_memory_and_nothing_is_acknowledged_meanwhile(
-    site: Site, tmp_path: Path
-) -> None:
-    with EmbeddedPair(tmp_path) as pair:
-        from tests.brokers import open_brokers
-
-        with open_brokers(pair.frames.url, pair.state.url) as brokers:
-            own = Site(brokers, pair, site.folder)
-            own.plan("east")
-            with own.worker() as running:
-                own.publish("east")
-                wait_finished(own, "east")
-                call(brokers.state, "CONFIG SET", "maxmemory", "1mb")
-                own.publish("east")
-                until(lambda: own.pending("east") == 1, 5)
-                assert len(own.results("east")) == 1
-                call(brokers.state, "CONFIG SET", "maxmemory", "0")
-                wait_finished(own, "east")
-                until(lambda: own.pending("east") == 0, 5)
-                pair.state.kill()
-                own.publish("east")
-                pair.state.start()
-                wait_finished(own, "east")
-            assert running.status == 0
-            assert [r.seq for r in own.results("east")] == [0, 1, 2]
+def test_a_broker_that_is_full_or_dies_delays_results_and_loses_none(site: Site, tmp_path: Path) -> None:
+    with EmbeddedPair(tmp_path) as pair, open_brokers(pair.frames.url, pair.state.url) as brokers:
+        own = Site(brokers, pair, site.folder)
+        own.plan("east")
+        with own.worker() as running:
+            own.publish("east")
+            wait_finished(own, "east")
+            call(brokers.state, "CONFIG SET", "maxmemory", "1mb")
+            own.publish("east")
+            until(lambda: own.pending("east") == 1, 5)
+            assert len(own.results("east")) == 1
+            call(brokers.state, "CONFIG SET", "maxmemory", "0")
+            wait_finished(own, "east")
+            until(lambda: own.pending("east") == 0, 5)
+            pair.state.kill()
+            own.publish("east")
+            pair.state.start()
+            wait_finished(own, "east")
+            pair.frames.kill()
+            pair.frames.start()
+            own.publish("east")
+            wait_finished(own, "east")
+        assert running.status == 0
+        assert [r.seq for r in own.results("east")] == [0, 1, 2, 3]
 
 
 def test_large_frames_give_boxes_relative_to_the_full_frame(site: Site) -> None:

@@ -38,6 +38,7 @@ def test_entries_are_sorted_by_what_must_be_done_with_them() -> None:
             entry("a", 4, b"[]"),
             entry("a", 5, deliveries=2),
             entry("a", 6, HEADER.replace(b'"v":1', b'"v":2')),
+            entry("a", 7, HEADER + b" " * 20_000),
         ]
     )
     assert [frame.entry.entry_id for frame in found.frames] == ["1-0"]
@@ -47,6 +48,7 @@ def test_entries_are_sorted_by_what_must_be_done_with_them() -> None:
         ("3-0", "fields"),
         ("4-0", "schema"),
         ("6-0", "version"),
+        ("7-0", "fields"),
     ]
 
 

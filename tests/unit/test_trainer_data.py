@@ -89,7 +89,11 @@ class StubFinder:
 
 
 def test_a_scene_is_cut_by_the_detectors_box_where_it_found_the_face_else_by_the_label() -> None:
-    faces = [{"box": [10, 10, 50, 50], "label": "mask"}, {"box": [100, 100, 190, 190], "label": "incorrect"}, {"box": [0, 0, 4, 4], "label": "mask"}]
+    faces = [
+        {"box": [10, 10, 50, 50], "label": "mask"},
+        {"box": [100, 100, 190, 190], "label": "incorrect"},
+        {"box": [0, 0, 4, 4], "label": "mask"},
+    ]
     scene = Scene.model_validate({**GOOD, "faces": faces})
     cuts = list(cut_scene(scene, np.zeros((200, 200, 3), np.uint8), StubFinder([12, 12, 54, 56])))  # type: ignore[arg-type]
     assert [(face.detected, face.size, face.label) for face in cuts] == [(True, 44, 0), (False, 90, 2)]
@@ -106,7 +110,9 @@ def test_training_crops_are_as_large_as_asked_and_repeat_with_the_seed() -> None
     patch = np.random.default_rng(0).integers(0, 256, (PATCH_SIDE, PATCH_SIDE, 3)).astype(np.uint8)
     before = patch.copy()
     plan = CropPlan(48, 0.25, PATCH_MARGIN, drawn_masks=0.5)
-    runs = [[training_crop(patch, 1, LANDMARKS, plan, r) for _ in range(40)] for r in map(np.random.default_rng, (3, 3))]
+    runs = [
+        [training_crop(patch, 1, LANDMARKS, plan, r) for _ in range(40)] for r in map(np.random.default_rng, (3, 3))
+    ]
     assert all(crop.shape == (48, 48, 3) and crop.dtype == np.uint8 for crop, _ in runs[0])
     assert all((a == b).all() and la == lb for (a, la), (b, lb) in zip(*runs, strict=True))
     assert {label for _, label in runs[0]} == {0, 1, 2}
@@ -188,12 +194,10 @@ def test_the_loss_falls_when_the_network_says_what_is_there() -> None:
     face = [16.0, 16, 32, 32]
     wrong = torch.full((1, 84, 16), -2.0)
     right = torch.full((1, 84, 16), -8.0)
-    right[..., 2:] = 0
+    right[0, :, 2:4] = torch.tensor([24.0, 24.0]) / POINTS[:, 2:] - POINTS[:, :2]
+    right[0, :, 4:6] = torch.log(16 / POINTS[:, 2:])
     matched = assign(right[0], boxes_of(right[0, :, 2:6], POINTS), POINTS, torch.tensor([face])) >= 0
-    where = POINTS[matched]
     right[0, matched, :2] = 8.0
-    right[0, matched, 2:4] = torch.tensor([24.0, 24.0]) / where[:, 2:] - where[:, :2]
-    right[0, matched, 4:6] = torch.log(16 / where[:, 2:])
     losses = [float(detector_loss(logits, POINTS, [target([face])], LossWeights())) for logits in (wrong, right)]
     assert losses[1] < 0.05 * losses[0]
 

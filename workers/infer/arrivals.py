@@ -9,6 +9,8 @@ from common.broker.entries import FrameEntry
 from common.errors import WireError
 from common.schema import CameraMark, FrameHeader, read_frame_message
 
+MAX_HEADER_BYTES = 16 << 10
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -79,4 +81,6 @@ def sort_entries(entries: Iterable[FrameEntry]) -> Arrivals:
 def _message(entry: FrameEntry) -> FrameHeader | CameraMark:
     if entry.header is None:
         raise WireError("fields", "no field 'h'")
+    if len(entry.header) > MAX_HEADER_BYTES:
+        raise WireError("fields", f"field 'h' has {len(entry.header)} bytes, at most {MAX_HEADER_BYTES}")
     return read_frame_message(entry.header)

@@ -153,8 +153,12 @@ class FacePipeline:
         return _assemble(pictures, full, found, probabilities, sharpness)
 
     def warm_up(self, batch: int) -> None:
-        """Prepare the backend for every canvas and for batches of up to ``batch`` pictures."""
-        self.backend.warm_up(self._settings.canvases, batch)
+        """Prepare the backend for batches of up to ``batch`` pictures of the usual shapes.
+
+        Standing canvases are prepared by their first picture: few cameras hang that way, and a start should be quick.
+        """
+        lying = [(width, height) for width, height in self._settings.canvases if width >= height]
+        self.backend.warm_up(lying, batch)
 
     def _detect(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Give each picture's faces in the picture's own pixels."""

@@ -12,13 +12,13 @@ import threading
 from dataclasses import dataclass
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import FrameRejectedError
 from common.schema import FaceReading
 from workers.infer.settings import InferSettings
 
-KILLED, TIMEOUT = "killed", "timeout"
+KILLED, TIMEOUT, GARBLED = "killed", "timeout", "garbled"
 
 
 class SoloAnswer(BaseModel):
@@ -36,7 +36,7 @@ class SoloDeath:
     """The child did not come back.
 
     Attributes:
-        reason: ``killed`` or ``timeout``.
+        reason: ``killed``, ``timeout``, or ``garbled`` where its answer could not be read.
         status: Exit status, negative for a signal.
     """
 
@@ -79,7 +79,10 @@ class Solo:
                 return None
         if child.returncode or not output:
             return SoloDeath(reason, child.returncode)
-        return SoloAnswer.model_validate_json(output)
+        try:
+            return SoloAnswer.model_validate_json(output)
+        except ValidationError:
+            return SoloDeath(GARBLED, child.returncode)
 
     def cancel(self) -> None:
         """End the child, if there is one, and start no other."""
