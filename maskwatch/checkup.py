@@ -99,7 +99,7 @@ def _package(name: str, module: str, extra: str) -> Callable[[], Finding]:
 
 
 def _embedded_broker() -> Finding:
-    from common.broker.serverprocess import find_server
+    from common.broker.embedded_program import find_server
 
     try:
         return Finding("embedded broker", "ok", find_server().name)

@@ -103,19 +103,19 @@ class Visit:
 
 
 def visits_between(name: str, seed: int, start_s: float, end_s: float) -> Iterator[Visit]:
-    """Give the visits of a scene of which something is seen between two times, in seconds, in order of planning."""
+    """Give the visits of which something is seen between two times, s, in order of planning; none before 0."""
     shift = _shift(name, seed)
     first = max(0, int((start_s + shift) // CYCLE_S) - 1)
     last = int((end_s + shift) // CYCLE_S) + 1
     for cycle in range(first, last):
         for visit in _cycle(name, seed, cycle):
-            if visit.enter_s < end_s and visit.leave_s > start_s:
+            if 0 <= visit.enter_s < end_s and visit.leave_s > start_s:
                 yield visit
 
 
 def _shift(name: str, seed: int) -> float:
-    """Let the scenes of several cameras not run in step."""
-    return (_number(name, seed) % 40) / 40 * 1.5 - 1.5
+    """Say how far into its first cycle a scene begins, s, so that several cameras do not run in step."""
+    return _number(name, seed, "shift") % 64 / 64 * CYCLE_S
 
 
 def _number(*parts: object) -> int:

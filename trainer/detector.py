@@ -95,12 +95,15 @@ class DetectorTask:
         score = (opinion[..., 0].sigmoid() * opinion[..., 1].sigmoid()).sqrt()
         raw = torch.cat([score[..., None], opinion[..., 2:], opinion[..., 1:2]], dim=-1).cpu().numpy()
         seen = decode(raw, (self.settings.side, self.settings.side), SURE, 0.3)
+        trained = self.settings.weights is not None  # an untrained witness knows nothing
         targets = []
         for index, found in enumerate(seen):
             faces = boxes[boxes[:, 0] == index, 1:]
-            forgotten = torch.from_numpy(unboxed(found.boxes, faces.cpu().numpy())).to(self.device)
+            forgotten = torch.from_numpy(unboxed(found.boxes[: None if trained else 0], faces.cpu().numpy())).to(
+                self.device
+            )
             passed_over = torch.cat([ignored[ignored[:, 0] == index, 1:], forgotten])
-            targets.append(Target(faces, passed_over, opinion[index, :, 6:16], score[index] >= SURE))
+            targets.append(Target(faces, passed_over, opinion[index, :, 6:16], (score[index] >= SURE) & trained))
         return targets
 
     def evaluate(self) -> dict[str, float]:

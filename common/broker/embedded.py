@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from common.broker.embedded_program import find_server
 from common.broker.serverprocess import (
     configuration,
-    find_server,
     free_port,
     launch,
     lock_folder,

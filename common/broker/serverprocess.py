@@ -15,19 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.broker.client import call, connect
-from common.broker.embedded_program import find_server
 from common.errors import BrokerError, BrokerUnfitError
-
-__all__ = [
-    "configuration",
-    "find_server",
-    "free_port",
-    "launch",
-    "lock_folder",
-    "log_tail",
-    "taken",
-    "wait_until_ready",
-]
 
 START_DEADLINE_S = 20.0
 

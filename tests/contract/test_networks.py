@@ -78,9 +78,9 @@ def test_yunet_gives_what_the_public_onnx_file_gives() -> None:
     session = onnxruntime.InferenceSession(WEIGHTS / "yunet_n_640_640.onnx", providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     public = dict(zip(names, session.run(None, {"input": pixels}), strict=True))
-    wanted = np.concatenate(
-        [np.concatenate([public[f"{head}_{s}"] for head in ("cls", "obj", "bbox", "kps")], axis=-1) for s in (8, 16, 32)], axis=1
-    )  # fmt: skip
+    heads = ("cls", "obj", "bbox", "kps")
+    levels = [np.concatenate([public[f"{head}_{stride}"] for head in heads], axis=-1) for stride in (8, 16, 32)]
+    wanted = np.concatenate(levels, axis=1)
     with torch.inference_mode():
         logits = public_yunet()(torch.from_numpy(pixels))
     ours = torch.cat([logits[..., :2].sigmoid(), logits[..., 2:]], dim=-1).numpy()

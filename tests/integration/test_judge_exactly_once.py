@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 import redis
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded import EmbeddedBroker, EmbeddedPair
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
+from common.errors import BrokerError
 from common.events import CloudEvent
 from common.schema import FrameResult, MarkResult, encode
 from common.siteplan import Camera, SitePlan
-from tests.brokers import Brokers
+from tests.brokers import Brokers, open_brokers
 from tests.judge_scenes import SESSION, a_mark, scene, standing
 from tests.waiting import until
 from workers.judge.context import context_of
@@ -75,10 +76,10 @@ def disturbed(messages: list[Message], chance: random.Random) -> list[Message]:
 class Judges:
     """Judge processes over one installation."""
 
-    def __init__(self, pair: EmbeddedPair, brokers: Brokers) -> None:
+    def __init__(self, url: str, brokers: Brokers) -> None:
         keys = brokers.keys
         self._env = os.environ | {
-            "MASKWATCH_STATE_URL": pair.state.url,
+            "MASKWATCH_STATE_URL": url,
             "MASKWATCH_PREFIX": keys.prefix,
             "MASKWATCH_PARTITIONS": str(keys.partitions),
             "MASKWATCH_JUDGE_LEASE_S": "1",
@@ -107,9 +108,9 @@ class Judges:
 
 
 @contextmanager
-def judges_of(pair: EmbeddedPair, brokers: Brokers) -> Iterator[Judges]:
+def judges_of(broker: EmbeddedBroker, brokers: Brokers) -> Iterator[Judges]:
     PlanStore(brokers.state, brokers.keys.prefix).publish(PLAN.to_bytes())
-    judges = Judges(pair, brokers)
+    judges = Judges(broker.url, brokers)
     try:
         yield judges
     finally:
@@ -121,9 +122,20 @@ def judges_of(pair: EmbeddedPair, brokers: Brokers) -> Iterator[Judges]:
 def feed(brokers: Brokers, rounds: list[list[Message]], stop: threading.Event, pause_s: float) -> None:
     writer = ResultWriter(brokers.state, brokers.keys)
     for messages in rounds:
-        writer.append_many([(brokers.keys.partition_of(message.camera), encode(message)) for message in messages])
+        batch = [(brokers.keys.partition_of(message.camera), encode(message)) for message in messages]
+        while not written(writer, batch) and not stop.wait(0.02):
+            pass
         if stop.wait(pause_s):
             return
+
+
+def written(writer: ResultWriter, batch: list[tuple[int, bytes]]) -> bool:
+    """Write a batch; after a broker error, which may have come after some of it, the whole batch is due again."""
+    try:
+        writer.append_many(batch)
+    except BrokerError:
+        return False
+    return True
 
 
 def entries_of(brokers: Brokers, stream: str) -> list[dict[bytes, bytes]]:
@@ -197,8 +209,8 @@ def holds(brokers: Brokers, process: subprocess.Popen[bytes], wanted: bool) -> b
 def test_killed_judges_lose_and_double_nothing(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
     scripts, rounds = scripts_and_rounds(1)
     stop = threading.Event()
-    with judges_of(broker_pair, brokers) as judges:
-        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.02))
+    with judges_of(broker_pair.state, brokers) as judges:
+        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.015))
         process = judges.start()
         feeder.start()
         kills = 0
@@ -218,10 +230,10 @@ def test_competing_and_frozen_judges_lose_and_double_nothing(broker_pair: Embedd
     """Two judges share; one is stopped for longer than its lease, loses its partitions, and wakes as a zombie."""
     scripts, rounds = scripts_and_rounds(2)
     stop = threading.Event()
-    with judges_of(broker_pair, brokers) as judges:
+    with judges_of(broker_pair.state, brokers) as judges:
         first, second = judges.start(), judges.start()
         until(lambda: len(owners(brokers)) == 2, 20)
-        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.02))
+        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.015))
         feeder.start()
         for process in (first, second, first):
             until(functools.partial(holds, brokers, process, True), 10)
@@ -233,8 +245,26 @@ def test_competing_and_frozen_judges_lose_and_double_nothing(broker_pair: Embedd
         assert judges.end() == [0, 0]
 
 
+def test_a_broker_that_crashes_loses_and_doubles_nothing(private_broker: EmbeddedBroker) -> None:
+    """Commits whose answer was lost are never sent again; the stored offset says whether they had worked."""
+    scripts, rounds = scripts_and_rounds(3)
+    stop = threading.Event()
+    with open_brokers(private_broker.url, private_broker.url) as brokers, judges_of(private_broker, brokers) as judges:
+        judges.start()
+        until(lambda: len(owners(brokers)) == 1, 20)
+        feeder = threading.Thread(target=feed, args=(brokers, rounds, stop, 0.005))
+        feeder.start()
+        for _ in range(4):
+            before = offsets(brokers)
+            until(functools.partial(moved_on, brokers, before, feeder), 15)
+            private_broker.restart()
+        feeder.join()
+        assert_equal_to_oracle(brokers, scripts, 20)
+        assert judges.end() == [0]
+
+
 def test_a_stopped_judge_leaves_its_partitions_to_others_at_once(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
-    with judges_of(broker_pair, brokers) as judges:
+    with judges_of(broker_pair.state, brokers) as judges:
         judges.start()
         until(lambda: len(brokers.store("reader").owners()) == brokers.keys.partitions, 20)
         assert judges.end() == [0]
@@ -242,7 +272,7 @@ def test_a_stopped_judge_leaves_its_partitions_to_others_at_once(broker_pair: Em
 
 
 def test_a_dead_judge_is_replaced_within_its_lease_and_a_second(broker_pair: EmbeddedPair, brokers: Brokers) -> None:
-    with judges_of(broker_pair, brokers) as judges:
+    with judges_of(broker_pair.state, brokers) as judges:
         dying, heir = judges.start(), judges.start()
         until(lambda: len(owners(brokers)) == 2, 20)
         judges.kill(dying)
@@ -264,7 +294,7 @@ def test_foreign_entries_are_put_aside_and_passed_over(broker_pair: EmbeddedPair
     add(brokers, home, {"r": encode(a_mark(0, 0)).replace(b'"v":1', b'"v":2')})
     add(brokers, home, {"r": encode(a_mark(0, 0, camera=stranger))})
     add(brokers, home, {"r": encode(a_mark(0, 0, camera=CAMERAS[0]))})
-    with judges_of(broker_pair, brokers) as judges:
+    with judges_of(broker_pair.state, brokers) as judges:
         judges.start()
         until(lambda: logged(brokers)[CAMERAS[0]], 20)
         assert judges.end() == [0]
@@ -280,7 +310,7 @@ def test_a_camera_outside_the_plan_is_judged_under_the_first_policy(
     home = brokers.keys.partition_of(camera)
     for message in scene([standing("no_mask")], 3, camera=camera):
         add(brokers, home, {"r": encode(message)})
-    with judges_of(broker_pair, brokers) as judges:
+    with judges_of(broker_pair.state, brokers) as judges:
         judges.start()
         entries = until(lambda: entries_of(brokers, brokers.keys.events(home)), 20)
     event = json.loads(entries[0][b"event"])

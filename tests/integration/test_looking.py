@@ -40,7 +40,7 @@ def looker() -> Iterator[looking.Looker]:
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     scene = SceneCamera("concourse", 1)
-    for number, t in enumerate((6.0, 22.0)):
+    for number, t in enumerate((11.0, 27.0)):
         cv2.imwrite(str(folder / f"{number}.jpg"), scene.frame(t))
     return folder
 
@@ -110,7 +110,7 @@ def test_each_picture_gives_one_json_object_with_its_faces(pictures: Path, capsy
     assert looking.image([pictures], as_json=True) == 0
     reports = lines(capsys)
     assert [Path(report["file"]).name for report in reports] == ["0.jpg", "1.jpg"]
-    for report, t in zip(reports, (6.0, 22.0), strict=True):
+    for report, t in zip(reports, (11.0, 27.0), strict=True):
         assert (report["width"], report["height"]) == (960, 540)
         truth = [face for face in SceneCamera("concourse", 1).faces(t) if face.visible]
         assert Counter(face["label"] for face in report["faces"]) == Counter(face.state for face in truth)
@@ -168,13 +168,13 @@ def test_a_video_gives_its_violations_as_json_lines_and_an_annotated_copy(
     scene = SceneCamera("gates", 2)
     film = VideoFile(tmp_path / "in.avi", 5.0)
     for number in range(70):
-        film.add(scene.frame(number / 5), number / 5)
+        film.add(scene.frame(4 + number / 5), number / 5)
     film.close()
     assert (
         looking.video(str(tmp_path / "in.avi"), as_json=True, out=tmp_path / "out.mp4", fps=5.0, stop=StopSignal()) == 0
     )
     events = lines(capsys)
-    truth = [visit for visit in scene.truth(0, 14) if any(state != "mask" for _, state in visit.states)]
+    truth = [visit for visit in scene.truth(4, 18) if any(state != "mask" for _, state in visit.states)]
     kinds = Counter(event["data"]["lifecycle"] for event in events if "lifecycle" in event["data"])
     assert kinds["started"] == kinds["ended"] == len(truth) > 0
     copy = cv2.VideoCapture(str(tmp_path / "out.mp4"))
@@ -192,7 +192,7 @@ def test_a_video_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
 def test_an_endless_video_can_be_stopped_and_ends_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     stop = StopSignal()
     threading.Timer(3.0, stop.set).start()
-    assert looking.video("synthetic:gates?seed=2&start=4", as_json=True, view=True, fps=8, stop=stop) == 0
+    assert looking.video("synthetic:gates?seed=2&start=10", as_json=True, view=True, fps=8, stop=stop) == 0
     kinds = Counter(event["data"]["lifecycle"] for event in lines(capsys) if "lifecycle" in event["data"])
     assert kinds["started"] == kinds["ended"] > 0
 

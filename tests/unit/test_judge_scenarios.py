@@ -113,6 +113,20 @@ def test_grace_passes_before_anything_is_said() -> None:
     assert events[0].time == "2026-09-21T14:13:23.000Z"
 
 
+def test_a_moment_is_not_enough_however_many_frames_it_has() -> None:
+    assert play(judge_of(), scene([standing("no_mask", 0, 0.5)], 3, fps=25)) == []
+    assert said(play(judge_of(), scene([standing("no_mask", 0, 0.7)], 3, fps=25))) == ["started", "ended:track_lost"]
+
+
+def test_an_end_after_a_turned_head_still_says_how_sure_it_was() -> None:
+    judge = judge_of()
+    events = play(judge, scene([then((3, "no_mask"), (9, "unsure"))], 9)) + judge.finish(1)
+
+    assert said(events) == ["started", "ended:camera_lost"]
+    assert isinstance(events[1].data, ViolationData)
+    assert events[1].data.confidence > 0.9
+
+
 @pytest.mark.parametrize(("label", "width"), [("unsure", 0.08), ("no_mask", 0.01)])
 def test_thin_evidence_says_nothing(label: str, width: float) -> None:
     assert play(judge_of(), scene([standing(label, 0, 10, width=width)], 12)) == []

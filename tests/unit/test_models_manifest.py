@@ -44,7 +44,8 @@ def test_importing_the_manifest_does_not_import_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, common.models.manifest, common.models.decode, common.models.preprocess; sys.exit('torch' in sys.modules)"
+    modules = "common.models.manifest, common.models.decode, common.models.preprocess"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -85,6 +85,8 @@ class StubFinder:
         self.found = Detections(np.array([box], np.float32), np.ones(1, np.float32), np.zeros((1, 5, 2), np.float32))
 
     def find(self, picture: np.ndarray, long_side: int = 640) -> Detections:
+        assert picture.ndim == 3
+        assert long_side % 32 == 0
         return self.found
 
 

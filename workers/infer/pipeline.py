@@ -95,6 +95,11 @@ class FacePipeline:
 
     Used by one thread at a time. The pipeline does not own the backend.
 
+    Attributes:
+        backend: As given.
+        detector: As given.
+        classifier: As given.
+
     Args:
         backend: What computes the networks.
         detector: The version that ``backend`` detects with.
@@ -113,7 +118,7 @@ class FacePipeline:
     ) -> None:
         settings = settings or PipelineSettings()
         thresholds = detector.manifest.thresholds
-        self.backend = backend
+        self.backend, self.detector, self.classifier = backend, detector, classifier
         self._min_score = thresholds.get("score", 0.6) if settings.min_score is None else settings.min_score
         self._max_iou = thresholds.get("iou", 0.3) if settings.max_iou is None else settings.max_iou
         self._settings = settings

@@ -18,7 +18,7 @@ from common.errors import BrokerUnavailableError
 from common.health import HealthServer
 from common.lifecycle import StopSignal
 from common.log import Log
-from common.metrics import process_registry
+from common.metrics import CollectorRegistry, process_registry
 from common.models.manifest import ModelVersion
 from common.partition import Keys
 from common.settings import ServiceSettings
@@ -62,26 +62,17 @@ def run(connection: ServiceSettings, infer: InferSettings, stop: StopSignal) -> 
         BrokerError: A broker of another layout, or one that refuses for good. An outage is waited for instead.
     """
     registry = process_registry()
-    metrics, progress, state = InferMetrics(registry), Progress(), _State()
+    worker = _Worker(connection, infer, InferMetrics(registry), Progress(), _State())
     with ExitStack() as stack:
-        if connection.metrics_port is not None:
-            health = HealthServer(
-                registry,
-                (connection.metrics_host, connection.metrics_port),
-                alive=lambda: progress.stalled(time.monotonic(), infer.stall_s),
-                ready=state.trouble,
-            )
-            stack.enter_context(health)
-            _log.info("metrics", host=connection.metrics_host, port=health.port)
+        _show_health(worker, registry, stack)
         models = load_models(infer.detector_dir, infer.classifier_dir)
         backend = stack.enter_context(_opened(infer, models))
-        pipeline = FacePipeline(backend, *models, infer.pipeline(), metrics.time_stage)
+        pipeline = FacePipeline(backend, *models, infer.pipeline(), worker.metrics.time_stage)
         pipeline.warm_up(infer.batch_size)
-        _tell_models(metrics, models, backend)
+        _tell_models(worker.metrics, models, backend)
         clients = stack.enter_context(_connected(connection, infer, stop))
-        if clients is None:
-            return 0
-        _serve(_Worker(connection, infer, metrics, progress, state), clients, (pipeline, models), stop)
+        if clients is not None:
+            _serve(worker, clients, pipeline, stop)
     return 0
 
 
@@ -117,48 +108,63 @@ class _Worker:
     state: _State
 
 
-def _serve(
-    worker: _Worker, clients: _Clients, models: tuple[FacePipeline, tuple[ModelVersion, ModelVersion]], stop: StopSignal
-) -> None:
-    infer, metrics = worker.infer, worker.metrics
-    pipeline, (detector, classifier) = models
+def _show_health(worker: _Worker, registry: CollectorRegistry, stack: ExitStack) -> None:
+    connection, stall_s = worker.connection, worker.infer.stall_s
+    if connection.metrics_port is None:
+        return
+    health = HealthServer(
+        registry,
+        (connection.metrics_host, connection.metrics_port),
+        alive=lambda: worker.progress.stalled(time.monotonic(), stall_s),
+        ready=worker.state.trouble,
+    )
+    stack.enter_context(health)
+    _log.info("metrics", host=connection.metrics_host, port=health.port)
+
+
+def _serve(worker: _Worker, clients: _Clients, pipeline: FacePipeline, stop: StopSignal) -> None:
+    infer = worker.infer
     reader = FrameReader(clients.frames, clients.blocking, clients.keys, infer.consumer)
-    patience = Patience(stop, worker.connection.grace_s)
+    parts = _parts(worker, clients, (reader, pipeline), Patience(stop, worker.connection.grace_s))
+    worker.state.intake, worker.state.watch = parts.intake, parts.watch
+    keeper = Keeper(reader.keepalive, parts.holdings, worker.progress, infer.keepalive_s, infer.stall_s)
+    _log.info("started", consumer=infer.consumer, backend=pipeline.backend.name)
+    with parts.watch, keeper:
+        InferLoop(parts).run(stop)
+
+
+def _parts(worker: _Worker, clients: _Clients, ends: tuple[FrameReader, FacePipeline], patience: Patience) -> Parts:
+    infer, metrics, (reader, pipeline) = worker.infer, worker.metrics, ends
     clock = BrokerClock(lambda: broker_now_ms(clients.frames))
-    limits = ReadLimits(
-        infer.read_entries, infer.read_bytes, infer.reclaim_idle_s, infer.reclaim_every_s, 2 * infer.batch_size
-    )
-    intake = Intake(reader, clock, limits, patience, metrics)
-    signature = Signature(infer.consumer, pipeline.backend.name, ref_of(detector), ref_of(classifier))
-    desk = Desk(_outbox(worker, clients, patience), Reporter(signature, clock.now), metrics, infer.consumer)
-    looker, holdings = Looker(pipeline), Holdings()
-    watch = Watch(
-        PlanStore(clients.state, clients.keys.prefix),
-        reader,
-        Janitor(clients.frames, clients.keys),
-        metrics,
-        infer.frames_kept_s,
-    )
-    parts = Parts(
-        intake=intake,
-        watch=watch,
+    plans, janitor = PlanStore(clients.state, clients.keys.prefix), Janitor(clients.frames, clients.keys)
+    refs = ref_of(pipeline.detector), ref_of(pipeline.classifier)
+    reporter = Reporter(Signature(infer.consumer, pipeline.backend.name, *refs), clock.now)
+    looker = Looker(pipeline)
+    return Parts(
+        intake=Intake(reader, clock, _read_limits(infer), patience, metrics),
+        watch=Watch(plans, reader, janitor, metrics, infer.frames_kept_s),
         clock=clock,
         decoder=FrameDecoder(infer.decode_threads, reduced=infer.reduced_decoding, timer=metrics.time_stage),
         looker=looker,
         examiner=Examiner(looker, Solo(infer), infer.reduced_decoding),
-        desk=desk,
-        holdings=holdings,
+        desk=Desk(_outbox(worker, clients, patience), reporter, metrics, infer.consumer),
+        holdings=Holdings(),
         progress=worker.progress,
         patience=patience,
         metrics=metrics,
         limits=infer.limits(worker.connection.max_age_s),
         block_s=infer.block_s,
     )
-    worker.state.intake, worker.state.watch = intake, watch
-    keeper = Keeper(reader.keepalive, holdings, worker.progress, infer.keepalive_s, infer.stall_s)
-    _log.info("started", consumer=infer.consumer, backend=pipeline.backend.name)
-    with watch, keeper:
-        InferLoop(parts).run(stop)
+
+
+def _read_limits(infer: InferSettings) -> ReadLimits:
+    return ReadLimits(
+        entries=infer.read_entries,
+        size_bytes=infer.read_bytes,
+        reclaim_idle_s=infer.reclaim_idle_s,
+        reclaim_every_s=infer.reclaim_every_s,
+        reclaim_count=2 * infer.batch_size,
+    )
 
 
 def _outbox(worker: _Worker, clients: _Clients, patience: Patience) -> Outbox:

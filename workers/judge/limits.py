@@ -41,6 +41,7 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+_CONFIRM_MS = 600  # at a high frame rate four votes come from one and the same moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Rule:
     Attributes:
         name: Policy id; part of every episode's id.
         required: Whether a worn mask is asked for.
-        grace_ms: Time that a face may stay uncovered.
+        grace_ms: Time that a face may stay uncovered; at least 0.6 s in a prepared policy.
         min_face_px: Longer side below which a face says nothing.
         min_votes: Votes needed before anything is said.
         min_share: Share of the weighted votes that must agree, 0 to 1.
@@ -73,7 +74,7 @@ class Rule:
         return cls(
             name=policy.id,
             required=policy.required,
-            grace_ms=round(policy.grace_s * 1000),
+            grace_ms=max(_CONFIRM_MS, round(policy.grace_s * 1000)),
             min_face_px=policy.min_face_px,
             min_votes=min(policy.min_votes, 40),
             min_share=policy.min_share,

@@ -80,7 +80,7 @@ def _violation_data(context: CameraContext, state: CameraState, track: Track, st
     case, sight = track.case, track.sight
     label = case.verdict if step.reason == "class_changed" else case.told
     best, best_ms = case.best[label - 1] if label in (1, 2) else (0.0, 0)
-    confidence = track.window.confidence(label)
+    confidence = track.window.confidence(label) or best  # the last votes may all be undetermined
     until_ms = case.ended_ms if step.lifecycle == "ended" else track.last_ms
     frame = sight.frame
     return ViolationData(
