@@ -22,8 +22,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "producers/",
         "workers/",
         "trainer/",
-        "maskwatch/looking.py",
-        "maskwatch/watching.py",
         "maskwatch/checkup.py",
     ),
     "torch": ("common/models/networks.py", "common/models/torch", "workers/backends/torch", "trainer/"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psutil
 import redis
+
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +23,7 @@ class StationRun:
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
+        self.seen: list[dict[str, Any]] = []
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:
@@ -46,7 +50,7 @@ class StationRun:
         judge = self.find("judge")
         if judge is None:
             return []
-        client = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
+        client: Any = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
         try:
             streams = [client.xrange(key) for key in client.scan_iter("mw:{p*}:ev")]
         except redis.ConnectionError:
@@ -55,13 +59,24 @@ class StationRun:
             client.close()
         return [json.loads(fields[b"event"]) for entries in streams for _, fields in entries]
 
+    def _ended(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            self.seen = self.events() or self.seen
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.5)
+        return self.process.returncode is not None
+
     def violations(self, lifecycle: str) -> list[dict[str, Any]]:
         """Those of the logged events that start, update or end a violation."""
         return [event for event in self.events() if event["type"] == f"maskwatch.violation.{lifecycle}.v1"]
 
     def summary(self, timeout_s: float) -> tuple[dict[str, Any], int]:
-        """Wait for the end; gives the summary, the last line of standard output, and the exit status."""
-        out, err = self.process.communicate(timeout=timeout_s)
+        """Wait for the end; gives the summary, the last line of standard output, and the exit status.
+
+        Until then the log is read again and again, since it ends with the run; `seen` keeps the last reading.
+        """
+        until(self._ended, timeout_s)
+        out, err = self.process.communicate()
         assert out.strip(), err
         summary: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
         print(err[-4000:], json.dumps(summary))
