@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from common.errors import ConfigError, MaskwatchError
 from common.lifecycle import StopSignal
+from common.models.manifest import Kind
 
 app = typer.Typer(help="Train the networks and make releases of them.", no_args_is_help=True)
 
@@ -125,11 +126,41 @@ def detector(
 
 
 @app.command()
+def score(
+    scenes: Scenes = [],  # noqa: B006 (typer copies it)
+    crops: Crops = [],  # noqa: B006 (typer copies it)
+    detector: Annotated[Path | None, typer.Option(help="Detector version; the bundled one if not given.")] = None,
+    classifier: Annotated[Path | None, typer.Option(help="Classifier version; the bundled one if not given.")] = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Print Markdown tables instead of JSON.")] = False,
+    threads: Threads = 0,
+) -> None:
+    """Score two versions together on the validation part of the data."""
+    import torch
+
+    from common.models.manifest import bundled
+    from trainer.evaluation import detection_table, score_versions
+    from trainer.report import size_table, source_table
+    from trainer.runs import console
+
+    if threads:
+        torch.set_num_threads(threads)
+    versions = (detector or bundled("detector"), classifier or bundled("classifier"))
+    with console.status("scoring") as status:
+        result = _guarded(lambda _stop: score_versions(*versions, scenes, crops, status.update))
+    if not tables:
+        _print(result)
+        return
+    verdicts = result["verdicts"]
+    typer.echo("\n\n".join([detection_table(result["detection"]), source_table(verdicts), size_table(verdicts)]))
+
+
+@app.command()
 def release(
     run: Run,
     kind: Annotated[str, typer.Option(help="detector or classifier.")],
     version: Annotated[str, typer.Option(help="Name of the version, e.g. 1.")],
     into: Annotated[Path, typer.Option(help="Folder of the version: manifest, ONNX, safetensors, model card.")],
+    metrics: Annotated[Path | None, typer.Option(help="What `score` printed, for the manifest.")] = None,
 ) -> None:
     """Make a version of a finished run: safetensors, ONNX, manifest and model card, checked against each other."""
     from trainer.release_notes import standard_notes
@@ -137,15 +168,34 @@ def release(
 
     if kind not in {"detector", "classifier"}:
         raise typer.BadParameter(f"{kind!r} is neither detector nor classifier", param_hint="--kind")
-    name = "detector" if kind == "detector" else "classifier"
-    command = shlex.join(
-        ["maskwatch", "train", "release", "--run", run.name, "--kind", kind, "--version", version, "--into", into.name]
-    )
-    notes = standard_notes("detector" if kind == "detector" else "classifier", version, command)
-    manifest = _guarded(lambda _stop: release_run(run, "detector" if name == "detector" else "classifier", into, notes))
+    sort: Kind = "detector" if kind == "detector" else "classifier"
+    words = [
+        "maskwatch",
+        "train",
+        "release",
+        "--run",
+        run.name,
+        "--kind",
+        kind,
+        "--version",
+        version,
+        "--into",
+        into.name,
+    ]
+    notes = standard_notes(sort, version, shlex.join(words))
+    if metrics:
+        notes["metrics"] = {"val": _part_of(metrics, "detection" if sort == "detector" else "verdicts")}
+    manifest = _guarded(lambda _stop: release_run(run, sort, into, notes))
     _print(
         {"released": manifest.identity, "into": str(into), "bytes": sum(blob.size for blob in manifest.blobs.values())}
     )
+
+
+def _part_of(path: Path, part: str) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))[part]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise typer.BadParameter(f"{path} is not what `score` prints: {error}", param_hint="--metrics") from error
 
 
 def _settings(model: Any, **values: Any) -> Any:

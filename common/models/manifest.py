@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from common.errors import BlobMismatchError, ManifestError
 from common.models.probe import Probe
+from common.models.safetensors_header import check_safetensors_header
 
 Kind = Literal["detector", "classifier"]
 BlobName = Literal["onnx", "safetensors"]
@@ -23,8 +22,6 @@ LABELS: tuple[str, str, str] = ("mask", "no_mask", "incorrect")
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_BLOB_BYTES = 500_000_000
-MAX_HEADER_BYTES = 1_000_000
-MAX_TENSORS = 2000
 
 
 class _Strict(BaseModel):
@@ -224,28 +221,6 @@ def read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         raise ManifestError(f"{path}: {key}: {first['msg']} ({error.error_count()} in all)") from error
-
-
-def check_safetensors_header(data: bytes, path: Path) -> dict[str, Any]:
-    """Check the caps of a safetensors file without touching its tensors: header at most 1 MB, at most 2000 tensors.
-
-    Returns:
-        The header's entries by tensor name.
-
-    Raises:
-        ManifestError: The header is missing, too large, no JSON object, or lists too many tensors.
-    """
-    length = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else 0
-    if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
-        raise ManifestError(f"{path}: a safetensors header of {length} bytes in a file of {len(data)}")
-    try:
-        header = json.loads(data[8 : 8 + length])
-    except ValueError as error:
-        raise ManifestError(f"{path}: the safetensors header is no JSON") from error
-    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
-        raise ManifestError(f"{path}: the safetensors header is no list of at most {MAX_TENSORS} tensors")
-    header.pop("__metadata__", None)
-    return header
 
 
 def bundled(kind: Kind) -> Path:

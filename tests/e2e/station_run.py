@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -43,6 +44,17 @@ class StationRun:
                     return child
             except psutil.NoSuchProcess:
                 continue
+        return None
+
+    def find_broker(self, endpoint: str) -> psutil.Process | None:
+        """Find the server behind ``frames`` or ``state`` by the port it listens on; its arguments tell nothing."""
+        judge = self.find("judge")
+        if judge is None:
+            return None
+        port = urlsplit(judge.environ()[f"MASKWATCH_{endpoint.upper()}_URL"]).port
+        for child in psutil.Process(self.process.pid).children():
+            if any(one.laddr and one.laddr.port == port and one.status == "LISTEN" for one in child.net_connections()):
+                return child
         return None
 
     def events(self) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def test_the_events_of_the_demo_equal_the_truth() -> None:
 def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> None:
     with StationRun("demo", "--seconds", "25") as run:
         until(lambda: run.violations("started"), 60)
-        process = run.find(victim)
+        process = run.find_broker(victim) if victim in ("frames", "state") else run.find(victim)
         assert process is not None
         process.kill()
         summary, status = run.summary(120)

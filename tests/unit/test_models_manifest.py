@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from common.errors import BlobMismatchError, ManifestError, ProbeError
-from common.models.manifest import Kind, bundled, check_safetensors_header, load_version
+from common.models.manifest import Kind, bundled, load_version
 from common.models.probe import Probe
+from common.models.safetensors_header import check_safetensors_header
 
 KINDS: tuple[Kind, ...] = ("detector", "classifier")
 
