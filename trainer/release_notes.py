@@ -31,7 +31,7 @@ WEAKNESSES: dict[Kind, list[str]] = {
         "Three classes only: niqabs, visors and respirators with a clear window are not judged separately.",
     ],
 }
-THRESHOLDS: dict[Kind, dict[str, float]] = {"detector": {"score": 0.5, "iou": 0.3}, "classifier": {"probability": 0.6}}
+THRESHOLDS: dict[Kind, dict[str, float]] = {"detector": {"score": 0.7, "iou": 0.3}, "classifier": {"probability": 0.6}}
 
 
 def standard_notes(kind: Kind, version: str, command: str) -> dict[str, object]:

@@ -47,7 +47,7 @@ class InferSettings(BaseSettings):
     reclaim_idle_s: float = Field(default=10.0, gt=0, le=600, description="Frames idle this long are taken over.")
     reclaim_every_s: float = Field(default=2.0, gt=0, le=60, description="How often that is looked for.")
     keepalive_s: float = Field(default=3.0, gt=0, le=60, description="How often held frames are said to be in hand.")
-    frames_kept_s: float = Field(default=20.0, gt=0, le=600, description="Older frames are removed from the broker.")
+    frames_kept_s: float = Field(default=10.0, gt=0, le=600, description="Older frames are removed from the broker.")
     stall_s: float = Field(default=60.0, gt=0, le=3600, description="Without progress for so long the process ends.")
     solo_timeout_s: float = Field(default=30.0, gt=0, le=600, description="Longest that a suspect may take alone.")
 
