@@ -19,7 +19,7 @@ from common.errors import BlobMismatchError, ManifestError
 from common.images import read_picture
 from common.models.decode import decode
 from common.models.manifest import Kind, ModelVersion, bundled, load_version
-from common.models.networks import ClassifierGraph, DetectorGraph, build_classifier, build_detector
+from common.models.networks import ClassifierGraph, DetectorGraph, YuNet, build_classifier, build_detector
 from common.models.preprocess import face_crops, letterbox
 from common.models.torch_load import fill, load_graph
 
@@ -40,10 +40,11 @@ def portrait() -> np.ndarray:
     return read_picture(ROOT / "producers" / "portraits" / "collins.jpg")
 
 
-def public_yunet() -> torch.nn.Module:
+def public_yunet() -> YuNet:
     network = build_detector()
     network.load_state_dict(load_file(WEIGHTS / "yunet_n.safetensors"), strict=True)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def run_torch(version: ModelVersion) -> Callable[[np.ndarray], np.ndarray]:

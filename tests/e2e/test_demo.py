@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
+import psutil
 import pytest
 
 from tests.e2e.station_run import StationRun
@@ -39,3 +43,39 @@ def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> No
         summary, status = run.summary(120)
     assert int(summary["events_expected"]) >= 4
     check(summary, status)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_an_interrupt_ends_a_run_in_order_with_its_summary_and_leaves_no_process() -> None:
+    with StationRun("demo") as run:
+        until(run.events, 60)
+        children = psutil.Process(run.process.pid).children(recursive=True)
+        run.process.send_signal(signal.SIGINT)
+        summary, _ = run.summary(60)
+    assert summary["unaccounted"] == 0
+    assert not [child for child in children if child.is_running()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_run_that_is_killed_takes_its_brokers_and_roles_along() -> None:
+    with StationRun("demo") as run:
+        until(lambda: run.find("producer"), 60)
+        children = psutil.Process(run.process.pid).children(recursive=True)
+        run.process.kill()
+        assert len(children) >= 5
+        until(lambda: not [child for child in children if child.is_running()], 10)
+
+
+@pytest.mark.timeout(60)
+def test_a_page_port_that_is_taken_is_named() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with StationRun("demo", "--view", "--view-port", str(port)) as run:
+            _, err = run.process.communicate(timeout=50)
+    assert run.process.returncode == 2
+    assert str(port) in err
+    assert "Traceback" not in err
