@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -25,7 +27,15 @@ class StationRun:
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
         self.seen: list[dict[str, Any]] = []
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._folder = TemporaryDirectory()
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": self._folder.name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -35,6 +45,14 @@ class StationRun:
     ) -> None:
         self.process.kill()
         self.process.communicate()
+        until(self._folder_gone, 10)
+
+    def _folder_gone(self) -> bool:
+        """Remove what a killed run left; its brokers may write for a moment longer."""
+        with suppress(OSError):
+            self._folder.cleanup()
+            return True
+        return False
 
     def find(self, word: str) -> psutil.Process | None:
         """Find the child whose command line holds ``word``, such as ``judge`` or ``frames``."""
