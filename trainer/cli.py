@@ -126,6 +126,19 @@ def detector(
 
 
 @app.command()
+def average(
+    first: Annotated[Path, typer.Option(help="Run folder; settings and temperature are taken from it.")],
+    second: Annotated[Path, typer.Option(help="Run folder of the same kind of network.")],
+    into: Annotated[Path, typer.Option(help="New run folder.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the second network.")] = 0.5,
+) -> None:
+    """Average the networks of two runs into a new run folder."""
+    from trainer.averaging import average_runs
+
+    _guarded(lambda _stop: average_runs(first, second, share, into))
+
+
+@app.command()
 def score(
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     crops: Crops = [],  # noqa: B006 (typer copies it)

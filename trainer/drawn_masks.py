@@ -8,12 +8,14 @@ from common.geometry import FloatArray
 from common.images import Picture, blur, draw_line, fill_polygon
 from common.models.manifest import LABELS
 
-MASK, INCORRECT = LABELS.index("mask"), LABELS.index("incorrect")
+MASK, NO_MASK, INCORRECT = LABELS.index("mask"), LABELS.index("no_mask"), LABELS.index("incorrect")
+WAYS = ("right", "under_nose", "under_chin", "collar")
+SHARES = (0.38, 0.21, 0.17, 0.24)
 COLOURS = ((245, 245, 245), (250, 220, 190), (200, 140, 60), (220, 180, 120), (150, 90, 30), (25, 25, 25), (60, 60, 60))
 
 
 def draw_mask(patch: Picture, landmarks: FloatArray, random: np.random.Generator) -> tuple[Picture, int]:
-    """Draw one of three ways to wear a mask on a bare face.
+    """Draw one of three ways to wear a mask on a bare face, or a collar below it, which is no mask.
 
     Args:
         patch: uint8, (P, P, 3), BGR; not changed.
@@ -21,14 +23,14 @@ def draw_mask(patch: Picture, landmarks: FloatArray, random: np.random.Generator
         random: Source of chance.
 
     Returns:
-        A new picture and its label: mask (half of the time) or incorrect.
+        A new picture and its label.
     """
     frame = FaceFrame(landmarks)
-    way = random.choice(["right", "under_nose", "under_chin"], p=[0.5, 0.27, 0.23])
+    way = random.choice(WAYS, p=SHARES)
     colour = random_colour(random)
     layer = patch.copy()
     corners = frame.place(outline(str(way), random))
-    if random.random() < 0.5:
+    if way != "collar" and random.random() < 0.5:
         ears = frame.place(
             np.array([[-1.75, 0.1 + random.uniform(-0.2, 0.3)], [1.75, 0.1 + random.uniform(-0.2, 0.3)]])
         )
@@ -39,7 +41,7 @@ def draw_mask(patch: Picture, landmarks: FloatArray, random: np.random.Generator
         pleats(layer, corners, colour, random)
     if random.random() < 0.5:
         layer = shade(layer, patch, random)
-    return layer, MASK if way == "right" else INCORRECT
+    return layer, {"right": MASK, "collar": NO_MASK}.get(str(way), INCORRECT)
 
 
 class FaceFrame:
@@ -71,8 +73,11 @@ def outline(way: str, random: np.random.Generator) -> FloatArray:
         "right": (random.uniform(0.15, 0.48), random.uniform(1.45, 1.8)),
         "under_nose": (random.uniform(0.74, 0.92), random.uniform(1.45, 1.8)),
         "under_chin": (random.uniform(1.28, 1.45), random.uniform(1.75, 2.2)),
+        "collar": (random.uniform(1.8, 2.15), random.uniform(2.6, 3.4)),
     }[way]
     width, low = random.uniform(1.25, 1.85), random.uniform(0.55, 1.2)
+    if way == "collar":
+        width, low = random.uniform(1.6, 3.0), random.uniform(1.6, 3.0)
     sag = random.uniform(0, 0.2) if way == "right" else random.uniform(-0.05, 0.05)
     middle = (top + bottom) / 2
     right = [[width, top + sag], [width * random.uniform(0.95, 1.1), middle], [low, bottom - random.uniform(0, 0.15)]]

@@ -18,7 +18,7 @@ from trainer.cli import app
 from trainer.data import Scene, Skips, load_picture, read_portraits, read_scenes
 from trainer.detector import unboxed
 from trainer.detector_loss import LossWeights, Target, assign, boxes_of, detector_loss, iou_and_penalty
-from trainer.drawn_masks import INCORRECT, MASK, draw_mask
+from trainer.drawn_masks import INCORRECT, MASK, NO_MASK, draw_mask
 from trainer.faces import PATCH_MARGIN, PATCH_SIDE, cut, cut_scene, pad
 
 GOOD = {"file": "a.jpg", "source": "s", "group": 1, "split": "train", "faces": [{"box": [1, 2, 3, 4], "label": "mask"}]}
@@ -138,7 +138,7 @@ def test_jitter_keeps_the_face_in_the_crop() -> None:
 
 
 def test_a_drawn_mask_covers_the_mouth_or_sits_under_the_chin() -> None:
-    """Worn right it covers nose and mouth, wrongly it leaves at least the nose free."""
+    """Worn right it covers nose and mouth, wrongly it leaves the nose free, a collar leaves the mouth free as well."""
     skin = np.full((PATCH_SIDE, PATCH_SIDE, 3), 120, np.uint8)
     random = np.random.default_rng(4)
     seen = set()
@@ -149,9 +149,10 @@ def test_a_drawn_mask_covers_the_mouth_or_sits_under_the_chin() -> None:
         if label == MASK:
             assert covered[110, 80]
         else:
-            assert label == INCORRECT
             assert not covered[86, 80]
-    assert seen == {MASK, INCORRECT}
+        if label == NO_MASK:
+            assert not covered[118, 80]
+    assert seen == {MASK, NO_MASK, INCORRECT}
 
 
 def test_windows_keep_faces_and_pass_over_cut_ones() -> None:

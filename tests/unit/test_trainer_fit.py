@@ -16,6 +16,7 @@ from common.images import read_picture
 from common.models.manifest import load_version
 from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import load_graph
+from trainer.averaging import average_runs
 from trainer.checkpoint import NAME
 from trainer.classifier import ClassifierTask, balance, load_backbone
 from trainer.data import Scene, Skips
@@ -211,3 +212,17 @@ def test_a_detector_without_any_training_picture_is_refused(tmp_path: Path, scen
 
 def test_generated_pictures_can_be_read_back(scenes: Path) -> None:
     assert read_picture(scenes.parent / "0.jpg").shape == (160, 160, 3)
+
+
+def test_two_runs_average_to_what_lies_between(tmp_path: Path) -> None:
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        (tmp_path / name).mkdir()
+        save_file({"network.w": torch.full((2,), value)}, tmp_path / name / NAME, {"history": "[]"})
+        (tmp_path / name / "settings.json").write_text("{}")
+        (tmp_path / name / "report.json").write_text('{"temperature": 2.0, "accuracy": 0.5}')
+    average_runs(tmp_path / "a", tmp_path / "b", 0.25, tmp_path / "c")
+    assert load_file(tmp_path / "c" / NAME)["network.w"].tolist() == [1.5, 1.5]
+    report = json.loads((tmp_path / "c" / "report.json").read_text())
+    assert report == {"temperature": 2.0, "averaged": ["a", "b", 0.25]}
+    with pytest.raises(TrainingError, match="no finished runs"):
+        average_runs(tmp_path / "a", tmp_path / "none", 0.5, tmp_path / "d")
