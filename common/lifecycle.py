@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import signal
-import threading
 import time
 from dataclasses import dataclass
 from types import FrameType
@@ -13,10 +13,15 @@ class StopSignal:
     """Says to every thread of a process that it is time to end, by SIGTERM, SIGINT or a call.
 
     Thread-safe. The first signal asks for an orderly end; a second SIGINT interrupts at once.
+
+    It is no `threading.Event`: a signal handler runs in the main thread wherever that stands, also in the middle of
+    `Event.wait` with the event's lock in hand, and `Event.set` would then wait for that lock for ever. The put of a
+    `SimpleQueue` may be called from a signal handler.
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._set = False
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.reason = ""
 
     def install(self) -> StopSignal:
@@ -27,20 +32,28 @@ class StopSignal:
 
     def set(self, reason: str = "asked") -> None:
         """Ask everybody to end; the first reason is kept."""
-        if not self._event.is_set():
+        if not self._set:
             self.reason = reason
-        self._event.set()
+        self._set = True
+        self._tokens.put(None)
 
     def is_set(self) -> bool:
         """Say whether the end was asked for."""
-        return self._event.is_set()
+        return self._set
 
     def wait(self, timeout_s: float) -> bool:
         """Wait up to ``timeout_s`` seconds for the end; True when it came. This is how loops pause."""
-        return self._event.wait(timeout_s)
+        if self._set:
+            return True
+        try:
+            self._tokens.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return self._set
+        self._tokens.put(None)  # for the next one who waits
+        return True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._event.is_set() and number == signal.SIGINT:
+        if self._set and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.set(signal.Signals(number).name)
 

@@ -11,11 +11,13 @@ from common.broker.client import Client, connect
 from common.broker.eventlog import EventLog
 from common.broker.layout import ensure_layout
 from common.broker.ownership import PartitionStore
+from common.broker.planfeed import read_plan
 from common.broker.plans import PlanStore
 from common.errors import ConfigError
 from common.partition import Keys
 from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan
+from maskwatch.neighbour import running_state_url
 
 READ_BLOCK_S = 0.5
 
@@ -66,17 +68,20 @@ class StateDesk:
         """Give the plan in force.
 
         Raises:
-            ConfigError: None was ever published.
+            ConfigError: None was ever published, or the one in force cannot be read.
         """
         stored = self.plans.load()
         if stored is None:
             raise ConfigError("no site plan is published here; run: maskwatch site publish SITE.yaml")
-        return SitePlan.model_validate_json(stored[1])
+        return read_plan(stored[1], f"published plan {stored[0]}")
 
 
 def desk() -> StateDesk:
-    """Open the state broker that the environment names."""
-    return StateDesk.open(load(ServiceSettings))
+    """Open the state broker that the environment names, else that of a run on this machine."""
+    settings = load(ServiceSettings)
+    if "state_url" in settings.model_fields_set:
+        return StateDesk.open(settings)
+    return StateDesk.open(load(ServiceSettings, state_url=running_state_url()))
 
 
 def secret(value: SecretStr | None) -> str | None:

@@ -73,7 +73,8 @@ class Monitor:
         self._desk = desk
         self._on_result = on_result
         self._on_event = on_event
-        self._offsets = dict.fromkeys(range(desk.keys.partitions), "0-0")
+        # What is judged already belongs to an earlier run on the same broker.
+        self._offsets = {number: desk.partitions.load(number).offset for number in range(desk.keys.partitions)}
         self._cursors = desk.events.start_cursors("now")
         self._stop = StopSignal()
         self._lock = threading.Lock()

@@ -17,10 +17,11 @@ from common.broker.peek import FramePeek
 from common.lifecycle import Deadline, StopSignal
 from common.log import configure
 from common.siteplan import SitePlan
+from maskwatch.connection import StateDesk
 from maskwatch.gallery import Gallery, NoGallery, PageGallery
 from maskwatch.monitor import Monitor
 from maskwatch.station import Station, StationSettings
-from maskwatch.summary import as_text, summarise
+from maskwatch.summary import account_of, as_text, summarise
 from maskwatch.table import event_line, render
 
 DRAIN_DEADLINE_S = 15.0
@@ -82,16 +83,18 @@ def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
         Station(plan, StationSettings(options.workers, options.backend, options.data)) as station,
         _gallery(station, plan, options.view_port) as gallery,
     ):
+        before = account_of(station.desk)
         monitor = Monitor(station.desk, gallery.show_result, gallery.show_event)
         monitor.start()
+        station.start_producer()
         _announce(console, station, gallery)
         _watch(station, monitor, options, (console, title, stop))
         ended = time.time()
         station.stop_producer()
-        _drain(monitor, [camera.id for camera in plan.cameras])
+        _drain(station.desk, monitor, [camera.id for camera in plan.cameras])
         monitor.stop()
         first = max((one.first_at for one in monitor.figures().values() if one.first_at), default=ended)
-        return RunReport(summarise(station.desk, monitor), monitor.all_events, first, ended)
+        return RunReport(summarise(before, account_of(station.desk), monitor), monitor.all_events, first, ended)
 
 
 def _gallery(station: Station, plan: SitePlan, port: int | None) -> Gallery:
@@ -149,12 +152,12 @@ def _over(station: Station, deadline: Deadline | None) -> bool:
     return station.cameras_finished() or (deadline is not None and deadline.spent())
 
 
-def _drain(monitor: Monitor, cameras: list[str]) -> None:
-    """Wait until the last word of every camera has been judged, so that nothing is cut off in the middle."""
+def _drain(desk: StateDesk, monitor: Monitor, cameras: list[str]) -> None:
+    """Wait until the last word of every camera and all its frames have been judged, so that nothing is cut off."""
     deadline = Deadline.after(DRAIN_DEADLINE_S)
     pause = StopSignal()
     while not deadline.spent():
-        if monitor.all_final(cameras) and monitor.judged():
+        if monitor.all_final(cameras) and monitor.judged() and account_of(desk).unaccounted == 0:
             return
         pause.wait(0.1)
 

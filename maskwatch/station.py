@@ -1,9 +1,8 @@
-"""A whole site on this machine: two brokers and one process for each role, started and stopped in order."""
+"""A whole site on this machine: its brokers and one process for each role, started and stopped in order."""
 
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,13 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.request import urlopen
 
-from common.broker.embedded import EmbeddedPair
 from common.errors import MaskwatchError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log
-from common.settings import ServiceSettings
 from common.siteplan import SitePlan
 from maskwatch.connection import StateDesk
+from maskwatch.endpoints import Endpoints
 from maskwatch.process import RoleProcess
 
 READY_DEADLINE_S = 60.0
@@ -53,7 +51,7 @@ class Station:
         self._settings = settings
         self._stack = ExitStack()
         self._log = Log("up")
-        self._watch_stop = StopSignal()
+        self._pause = StopSignal()  # never set: waiting on it is a pause
         self.roles: dict[str, RoleProcess] = {}
         self.ports: dict[str, int] = {}
 
@@ -82,6 +80,10 @@ class Station:
         """Say whether every camera was finite and has delivered its last frame."""
         return self.roles["producer"].finished
 
+    def start_producer(self) -> None:
+        """Start the cameras; everything behind them is ready by now, so that no frame waits."""
+        self._launch("producer", ["producer"])
+
     def stop_producer(self) -> None:
         """End the cameras in order; what they published is still worked on."""
         self.roles["producer"].stop(Deadline.after(STOP_DEADLINE_S))
@@ -89,11 +91,8 @@ class Station:
     def _start(self) -> None:
         folder = self._settings.data or Path(self._stack.enter_context(TemporaryDirectory(prefix="maskwatch-")))
         folder.mkdir(parents=True, exist_ok=True)
-        self.brokers = self._stack.enter_context(EmbeddedPair(folder))
-        self._stack.callback(self._watch_stop.set)
-        for broker in (self.brokers.frames, self.brokers.state):
-            threading.Thread(target=broker.watch, args=(self._watch_stop,), daemon=True, name="broker-watch").start()
-        self.connection = ServiceSettings(frames_url=self.brokers.frames.url, state_url=self.brokers.state.url)
+        self._endpoints = self._stack.enter_context(Endpoints(folder))
+        self.connection = self._endpoints.settings
         self.desk = StateDesk.open(self.connection)
         self.desk.plans.publish(self._plan.to_bytes())
         self._stack.callback(self._stop_roles)
@@ -103,7 +102,6 @@ class Station:
             self._launch(f"infer-{number}", arguments)
         self._launch("judge", ["judge"])
         self._await_ready()
-        self._launch("producer", ["producer"])
 
     def _launch(self, name: str, arguments: list[str]) -> None:
         self.ports[name] = _free_port()
@@ -112,9 +110,7 @@ class Station:
         self.roles[name].start()
 
     def _environment(self) -> Mapping[str, str]:
-        return {
-            "MASKWATCH_FRAMES_URL": self.brokers.frames.url,
-            "MASKWATCH_STATE_URL": self.brokers.state.url,
+        return self._endpoints.variables() | {
             "MASKWATCH_LOG_LEVEL": "warning",
             # Two of the libraries inside start a thread per core each; the roles share the cores among them.
             "OMP_NUM_THREADS": "1",
@@ -128,7 +124,7 @@ class Station:
             waiting = {name for name in waiting if not _ready(self.ports[name])}
             if waiting and deadline.spent():
                 raise RoleFailedError(f"not ready after {READY_DEADLINE_S:.0f} s: {', '.join(sorted(waiting))}")
-            self._watch_stop.wait(0.1)
+            self._pause.wait(0.1)
 
     def _stop_roles(self) -> None:
         deadline = Deadline.after(STOP_DEADLINE_S)

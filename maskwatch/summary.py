@@ -12,22 +12,34 @@ from workers.judge.accounting import Accounting
 from workers.judge.state import read_accounting
 
 
-def summarise(desk: StateDesk, monitor: Monitor) -> dict[str, Any]:
-    """Collect a run's figures.
-
-    Frames are taken from the judge's committed state, which survives the death of any process; ``captured`` is the
-    producers' own word, ``processed`` and ``dropped`` are what became of each frame, ``unaccounted`` is the rest.
-    """
+def account_of(desk: StateDesk) -> Accounting:
+    """Add up what the judge has committed for all cameras since the beginning of its state."""
     account = Accounting()
     for number in range(desk.keys.partitions):
         for state in desk.partitions.load(number).cameras.values():
             account += read_accounting(state)
-    dropped = account.all_dropped()
+    return account
+
+
+def summarise(before: Accounting, after: Accounting, monitor: Monitor) -> dict[str, Any]:
+    """Collect a run's figures.
+
+    Frames are taken from the judge's committed state, which survives the death of any process; ``captured`` is the
+    producers' own word, ``processed`` and ``dropped`` are what became of each frame, ``unaccounted`` is the rest.
+
+    Args:
+        before: The account when the run began; not empty where the state was kept from an earlier one.
+        after: The account at its end.
+        monitor: What was seen in between.
+    """
+    captured, processed = after.captured - before.captured, after.processed - before.processed
+    dropped = Counter(after.all_dropped())
+    dropped.subtract(before.all_dropped())
     return {
-        "captured": account.captured,
-        "processed": account.processed,
+        "captured": captured,
+        "processed": processed,
         "dropped": dict(sorted((reason, count) for reason, count in dropped.items() if count)),
-        "unaccounted": account.captured - account.processed - sum(dropped.values()),
+        "unaccounted": captured - processed - dropped.total(),
         "results": sum(figures.results for figures in monitor.figures().values()),
         "events": dict(sorted(Counter(event["type"] for event in monitor.all_events).items())),
         "latency_ms": {

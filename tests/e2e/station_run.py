@@ -24,14 +24,15 @@ ROOT = Path(__file__).resolve().parents[2]
 class StationRun:
     """``maskwatch demo`` or ``maskwatch up``, ended with the test whatever happens."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
         self.seen: list[dict[str, Any]] = []
+        self.started_a_broker = False
         self._folder = TemporaryDirectory()
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"TMPDIR": self._folder.name},
+            env=os.environ | {"TMPDIR": self._folder.name} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -91,6 +92,7 @@ class StationRun:
 
     def _ended(self) -> bool:
         with suppress(psutil.NoSuchProcess):
+            self.started_a_broker |= self.find("valkey-server") is not None
             self.seen = self.events() or self.seen
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(0.5)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
 
 import psutil
 import pytest
 
-from tests.e2e.station_run import StationRun
+from common.broker.embedded import EmbeddedPair
+from tests.brokers import fresh_keys
+from tests.e2e.station_run import ROOT, StationRun
 from tests.waiting import until
 
 
@@ -79,3 +84,34 @@ def test_a_page_port_that_is_taken_is_named() -> None:
     assert run.process.returncode == 2
     assert str(port) in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_commands_in_another_terminal_find_the_run_and_its_events() -> None:
+    with StationRun("demo") as run:
+        until(lambda: run.violations("started"), 60)
+        tail = [sys.executable, "-m", "maskwatch", "events", "tail", "--from", "0", "--no-follow", "--json"]
+        done = subprocess.run(tail, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        logged = {event["id"] for event in run.events()}
+    shown = {json.loads(line)["id"] for line in done.stdout.splitlines()}
+    assert shown
+    assert shown <= logged
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_run_on_brokers_given_by_url_accounts_for_its_own_frames_only(broker_pair: EmbeddedPair) -> None:
+    given = {
+        "MASKWATCH_FRAMES_URL": broker_pair.frames.url,
+        "MASKWATCH_STATE_URL": broker_pair.state.url,
+        "MASKWATCH_PREFIX": fresh_keys().prefix,
+    }
+    captured = []
+    for _ in range(2):
+        with StationRun("demo", "--seconds", "6", **given) as run:
+            summary, _ = run.summary(90)
+            assert not run.started_a_broker
+        assert summary["unaccounted"] == 0
+        captured.append(summary["captured"])
+    assert 0.5 < captured[0] / captured[1] < 2

@@ -86,8 +86,11 @@ def test_a_role_waits_for_its_broker_and_still_ends_when_asked(role: str) -> Non
             lines.append(process.stderr.readline())
             assert lines[-1], lines
         process.terminate()
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
         rest = process.stderr.read()
-        assert process.wait(20) == 0, rest
     assert "hunter2" not in "".join(lines) + rest
 
 

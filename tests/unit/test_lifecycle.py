@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -34,6 +35,40 @@ def test_sigterm_asks_for_an_orderly_end() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True SIGTERM\n"
+
+
+def test_a_signal_never_locks_up_a_thread_that_is_just_waiting() -> None:
+    """A handler runs wherever the main thread stands, also in the middle of the wait itself."""
+    code = (
+        "from common.lifecycle import StopSignal\n"
+        "while True:\n"
+        "    stop = StopSignal().install()\n"
+        "    print('waiting', flush=True)\n"
+        "    while not stop.wait(0.0):\n"
+        "        pass\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        stuck = threading.Timer(30, process.kill)
+        stuck.start()
+        lines = 0
+        for _ in range(500):
+            lines += process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGTERM)
+        stuck.cancel()
+        process.kill()
+    assert lines == 500
+
+
+def test_all_threads_wake() -> None:
+    stop = StopSignal()
+    threads = [threading.Thread(target=stop.wait, args=(30,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    stop.set()
+    for thread in threads:
+        thread.join(5)
+    assert not [thread for thread in threads if thread.is_alive()]
 
 
 def test_a_budget_is_never_below_nothing() -> None:

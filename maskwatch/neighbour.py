@@ -1,0 +1,40 @@
+"""A run of ``maskwatch up`` or ``demo`` on this machine, found by commands in another terminal.
+
+The embedded broker's password is nowhere on disk. The roles of a run have it in their environment, which the system
+shows to the same user only; that is also the whole of the right that is needed here.
+"""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from common.errors import ConfigError
+
+_VARIABLE = "MASKWATCH_STATE_URL"
+_MARK = ["-m", "maskwatch", "judge"]
+
+
+def running_state_url() -> str | None:
+    """Give the state broker's URL of the run on this machine, or None where none of this user runs.
+
+    Raises:
+        ConfigError: More than one runs; the message names their processes.
+    """
+    found = {}
+    for process in psutil.process_iter(["pid", "uids", "cmdline"]):
+        if process.info["uids"] is None or process.info["uids"].real != os.getuid():
+            continue
+        if (process.info["cmdline"] or [])[1:4] != _MARK:
+            continue
+        try:
+            url = process.environ().get(_VARIABLE)
+        except psutil.Error:
+            continue
+        if url:
+            found[url] = process.info["pid"]
+    if len(found) > 1:
+        pids = ", ".join(str(pid) for pid in sorted(found.values()))
+        raise ConfigError(f"several runs are going on here (judges {pids}); name one broker in {_VARIABLE}")
+    return next(iter(found), None)
