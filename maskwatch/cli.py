@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from maskwatch.commands import doctor, events, look, run, site, train
+from maskwatch.commands import camera, doctor, evaluate, events, look, run, site, train
 
 EXIT_FAILED, EXIT_INPUT, EXIT_BROKER, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -29,7 +29,9 @@ look.register(app)
 doctor.register(app)
 app.add_typer(site.app, name="site")
 app.add_typer(events.app, name="events")
+app.add_typer(camera.app, name="camera")
 train.register(app)
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from common.metrics import BrokerMetrics, CollectorRegistry, Counter, Gauge
 from common.schema import CameraState
 
@@ -31,8 +33,21 @@ class ProducerMetrics:
         self.reconnects = Counter(
             "maskwatch_camera_reconnects_total", "Openings after the first.", ["camera"], registry=registry
         )
+        self.plan_version = Gauge("maskwatch_plan_version", "Version of the plan in force.", registry=registry)
+        self.plans_unusable = Counter(
+            "maskwatch_plans_unusable_total", "Published plans that could not be used.", registry=registry
+        )
 
     def show_state(self, camera: str, now_in: CameraState) -> None:
         """Set the camera's state, and clear the four others."""
         for state in CameraState:
             self.state.labels(camera, state.value).set(state is now_in)
+
+    def forget(self, camera: str, reasons: Iterable[str]) -> None:
+        """Show nothing more of a camera that left the plan; ``reasons`` are all that its frames can be dropped for."""
+        for series in (self.captured, self.published, self.fps, self.reconnects):
+            series.remove(camera)
+        for state in CameraState:
+            self.state.remove(camera, state.value)
+        for reason in reasons:
+            self.dropped.remove(camera, reason)

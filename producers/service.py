@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TypeVar
 
 import cv2
@@ -14,30 +15,35 @@ from common.broker.fitness import probe
 from common.broker.flow import outstanding
 from common.broker.frames import FrameWriter, Janitor
 from common.broker.layout import ensure_layout
+from common.broker.planfeed import PlanFeed
+from common.broker.plans import PlanStore
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from common.health import HealthServer
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
 from common.metrics import process_registry
 from common.partition import Keys
-from common.schema import CameraState
 from common.settings import ServiceSettings
 from common.siteplan import Camera, SitePlan
 from producers import share
 from producers.backoff import Backoff
 from producers.camera import CameraRunner, Surroundings
+from producers.ledger import Drop
 from producers.link import RETRY_FIRST_S, RETRY_MOST_S, BrokerLink
 from producers.metrics import ProducerMetrics
+from producers.planwatch import PlanWatch
+from producers.roster import Roster
 from producers.settings import ProducerSettings
 
 _log = Log("producer")
 _COMMAND_TIMEOUT_S = 2.0  # a frame that took longer to write would be too old to be looked at
 _JANITOR_PERIOD_S = 1.0
 _POLL_S = 0.1
+_LINGER_S = 10.0  # a stream that its camera left is tidied for this long, or longer where frames are kept longer
 T = TypeVar("T")
 
 
-def run(connection: ServiceSettings, producer: ProducerSettings, plan: SitePlan, stop: StopSignal) -> int:
+def run(connection: ServiceSettings, producer: ProducerSettings, plan: SitePlan | None, stop: StopSignal) -> int:
     """Serve the chosen cameras until ``stop``, or until all are finite and finished.
 
     A broker that does not answer is waited for, at the start and later; frames are dropped and counted meanwhile.
@@ -45,7 +51,8 @@ def run(connection: ServiceSettings, producer: ProducerSettings, plan: SitePlan,
     Args:
         connection: Brokers, metrics address and times.
         producer: Which cameras, and how patient.
-        plan: The site plan.
+        plan: The site plan, which then stays; None follows the published one: cameras that a newer plan adds, changes
+            or removes start, start over or end, and the others notice nothing.
         stop: Asks for the end; final marks are sent within ``connection.grace_s``.
 
     Returns:
@@ -56,7 +63,8 @@ def run(connection: ServiceSettings, producer: ProducerSettings, plan: SitePlan,
         LayoutMismatchError: The installation has another partition count; nothing was published.
         BrokerUnfitError: The frames broker is too old or evicts keys; nothing was published.
     """
-    cameras = share.choose(plan, producer.cameras, producer.shard)
+    share.check(producer.shard)
+    cameras = None if plan is None else share.choose(plan, producer.cameras, producer.shard)
     registry = process_registry()
     process = _Process(connection, producer, ProducerMetrics(registry), stop)
     cv2.setNumThreads(1)  # every camera has its own threads already
@@ -79,25 +87,23 @@ class _Process:
         self._metrics = metrics
         self._stop = stop
         self._link: BrokerLink | None = None
-        self._runners: list[CameraRunner] = []
-        self._threads: list[threading.Thread] = []
+        self._roster: Roster | None = None
 
     def alive(self) -> str:
         """Say what is wrong for `/healthz`: a thread that died."""
-        dead = [thread.name for thread in self._threads if not thread.is_alive() and not self._ended(thread)]
+        dead = self._roster.dead() if self._roster and not self._stop.is_set() else []
         return f"threads died: {', '.join(dead)}" if dead else ""
 
     def ready(self) -> str:
         """Say what is wrong for `/readyz`."""
-        if self._link is None or not self._link.up:
+        if self._link is not None and self._roster is None:
+            return "no site plan was published"
+        if self._link is None or self._roster is None or not self._link.up:
             return "the frames broker does not answer"
-        if any(runner.ledger.published for runner in self._runners):
-            return ""
-        states = [runner.condition.state if runner.condition else None for runner in self._runners]
-        return "" if all(state is CameraState.OFFLINE for state in states) else "no camera has published yet"
+        return "no camera has published yet" if self._roster.unheard() else ""
 
-    def serve(self, cameras: Sequence[Camera]) -> None:
-        """Run all cameras to their end."""
+    def serve(self, cameras: Sequence[Camera] | None) -> None:
+        """Run cameras to their end: the given ones, or those of the published plan."""
         password = self._connection.frames_password
         connecting = functools.partial(
             connect,
@@ -105,24 +111,28 @@ class _Process:
             password=password.get_secret_value() if password else None,
             timeout_s=_COMMAND_TIMEOUT_S,
         )
-        frames = self._patiently(connecting)
-        facts = self._patiently(lambda: probe(frames, "frames")) if frames else None
-        partitions = self._patiently(self._layout)
-        if frames is None or facts is None or partitions is None:
-            return
-        for warning in facts.warnings:
-            _log.warning("frames_broker", advice=warning)
-        keys = Keys(self._connection.prefix, partitions)
-        self._start(cameras, frames, keys)
-        janitor = Janitor(frames, keys)
-        threading.Thread(target=self._tidy, args=(janitor, cameras), name="janitor", daemon=True).start()
-        while not self._stop.wait(_POLL_S) and any(thread.is_alive() for thread in self._threads):
-            pass
-        self._drain()
-        self._stop.wait(self._connection.max_age_s)  # by then the janitor has removed what a finished camera left
-        frames.close()
+        with ExitStack() as stack:
+            frames = self._patiently(connecting)
+            if frames is None:
+                return
+            stack.callback(frames.close)
+            facts = self._patiently(lambda: probe(frames, "frames"))
+            state = self._patiently(self._open_state)
+            if state is None or facts is None:
+                return
+            stack.callback(state.close)
+            partitions = self._patiently(
+                lambda: ensure_layout(state, self._connection.prefix, self._connection.partitions)
+            )
+            if partitions is None:
+                return
+            for warning in facts.warnings:
+                _log.warning("frames_broker", advice=warning)
+            keys = Keys(self._connection.prefix, partitions)
+            self._work(cameras, (frames, state), keys)
 
-    def _start(self, cameras: Sequence[Camera], frames: Client, keys: Keys) -> None:
+    def _work(self, cameras: Sequence[Camera] | None, clients: tuple[Client, Client], keys: Keys) -> None:
+        frames, state = clients
         link = self._link = BrokerLink(FrameWriter(frames, keys), self._metrics.broker)
         around = Surroundings(
             link=link,
@@ -131,33 +141,51 @@ class _Process:
             settings=self._producer,
             max_age_s=self._connection.max_age_s,
         )
-        _log.info("producer_starts", cameras=len(cameras), shard=self._producer.shard or "1/1")
-        self._runners = [CameraRunner(camera, around, self._stop) for camera in cameras]
-        self._threads = [
-            threading.Thread(target=runner.run, name=f"camera-{runner.camera.id}", daemon=True)
-            for runner in self._runners
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def _drain(self) -> None:
-        budget = Deadline.after(self._connection.grace_s)
-        for thread in self._threads:
-            thread.join(budget.left_s())
-        late = [thread.name for thread in self._threads if thread.is_alive()]
+        roster = Roster(
+            lambda camera, stop: CameraRunner(camera, around, stop),
+            lambda camera: self._metrics.forget(camera, (reason.value for reason in Drop)),
+            max(_LINGER_S, 2 * self._connection.max_age_s),
+        )
+        arguments = (Janitor(frames, keys), roster)
+        threading.Thread(target=self._tidy, args=arguments, name="janitor", daemon=True).start()
+        if cameras is not None:
+            self._run_these(roster, cameras)
+        else:
+            self._run_published(roster, PlanFeed(PlanStore(state, keys.prefix)))
+        late = roster.drain(Deadline.after(self._connection.grace_s), self._stop.reason)
         _log.info("producer_ends", reason=self._stop.reason or "all cameras finished", unfinished=late)
+        self._stop.wait(self._connection.max_age_s)  # by then the janitor has removed what a finished camera left
 
-    def _ended(self, thread: threading.Thread) -> bool:
-        runner = self._runners[self._threads.index(thread)]
-        return runner.finished or self._stop.is_set()
+    def _run_these(self, roster: Roster, cameras: Sequence[Camera]) -> None:
+        _log.info("producer_starts", cameras=len(cameras), shard=self._producer.shard or "1/1", plan="file")
+        self._roster = roster
+        roster.follow(cameras)
+        while not self._stop.wait(_POLL_S) and cameras and not roster.finished():
+            pass
 
-    def _layout(self) -> int:
+    def _run_published(self, roster: Roster, feed: PlanFeed) -> None:
+        with PlanWatch(feed, self._metrics, self._stop) as watch:
+            while not self._stop.wait(_POLL_S) and not roster.finished():
+                plan = watch.take()
+                if plan is None:
+                    roster.step()
+                else:
+                    roster.follow(self._chosen(plan))
+                    _log.info("plan", site=plan.site, cameras=len(plan.cameras))
+                    self._roster = roster
+
+    def _chosen(self, plan: SitePlan) -> list[Camera]:
+        """Pick this process's cameras; a name that the first plan lacks is a slip, one that a later lacks has left."""
+        names, shard = self._producer.cameras, self._producer.shard
+        if self._roster is None:
+            return share.choose(plan, names, shard)
+        for name in share.missing(plan, names):
+            _log.warning("camera_not_in_plan", camera=name)
+        return share.follow(plan, names, shard)
+
+    def _open_state(self) -> Client:
         password = self._connection.state_password
-        client = connect(self._connection.state_url, password=password.get_secret_value() if password else None)
-        try:
-            return ensure_layout(client, self._connection.prefix, self._connection.partitions)
-        finally:
-            client.close()
+        return connect(self._connection.state_url, password=password.get_secret_value() if password else None)
 
     def _patiently(self, attempt: Callable[[], T]) -> T | None:
         """Repeat until the broker answers; None where the process is asked to stop first."""
@@ -172,11 +200,10 @@ class _Process:
                 self._stop.wait(backoff.next_s())
         return None
 
-    def _tidy(self, janitor: Janitor, cameras: Sequence[Camera]) -> None:
+    def _tidy(self, janitor: Janitor, roster: Roster) -> None:
         """Remove frames that are too old, so that none outlives its use; the link tells of a broker that is away."""
-        names = [camera.id for camera in cameras]
         while not self._stop.wait(_JANITOR_PERIOD_S):
             try:
-                janitor.trim(names, self._connection.max_age_s)
+                janitor.trim(roster.tidied(), self._connection.max_age_s)
             except BrokerError as error:
                 _log.debug("janitor_failed", code=error.code)

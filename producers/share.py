@@ -22,14 +22,38 @@ def choose(plan: SitePlan, names: Sequence[str], shard: str) -> list[Camera]:
         ConfigError: A name that is not in the plan, or a share that does not exist.
     """
     known = [camera.id for camera in plan.cameras]
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"producer.cameras: the plan has no camera '{name}'{nearest(name, known)}")
+    for name in missing(plan, names):
+        raise ConfigError(f"producer.cameras: the plan has no camera '{name}'{nearest(name, known)}")
+    return follow(plan, names, shard)
+
+
+def missing(plan: SitePlan, names: Sequence[str]) -> list[str]:
+    """Give the names that the plan does not have."""
+    known = {camera.id for camera in plan.cameras}
+    return [name for name in names if name not in known]
+
+
+def follow(plan: SitePlan, names: Sequence[str], shard: str) -> list[Camera]:
+    """Pick as `choose` does, from a plan that came later: a name that has left it picks nothing.
+
+    Raises:
+        ConfigError: A share that does not exist.
+    """
     chosen = [camera for camera in plan.cameras if not names or camera.id in names]
     if not shard:
         return chosen
     index, count = _share(shard)
     return [camera for camera in chosen if share_of(camera.id, count) == index]
+
+
+def check(shard: str) -> None:
+    """Say of a share whether it exists; empty is all.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if shard:
+        _share(shard)
 
 
 def share_of(camera: str, count: int) -> int:

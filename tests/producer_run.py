@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from common.broker.client import Client, call, connect
 from common.broker.embedded import EmbeddedPair
+from common.broker.plans import PlanStore
 from common.lifecycle import StopSignal
 from common.partition import Keys
 from common.schema import CameraMark, FrameHeader, read_frame_message
@@ -43,12 +44,20 @@ class Sent:
 
 
 class ProducerRun:
-    """Runs the service over cameras; remembers frames and marks even after the janitor took them away."""
+    """Runs the service over cameras, given or ``published``; remembers frames and marks after the janitor took them."""
 
     def __init__(
-        self, pair: EmbeddedPair, cameras: Sequence[Camera], *, max_age_s: float = 20.0, **settings: Any
+        self,
+        pair: EmbeddedPair,
+        cameras: Sequence[Camera],
+        /,
+        *,
+        keys: Keys | None = None,
+        max_age_s: float = 20.0,
+        published: bool = False,
+        **settings: Any,
     ) -> None:
-        self.keys: Keys = fresh_keys()
+        self.keys: Keys = keys or fresh_keys()
         self.stop = StopSignal()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -63,6 +72,10 @@ class ProducerRun:
             grace_s=5,
         )
         self.plan = SitePlan(site="test", cameras=list(cameras))
+        self.published = published
+        self.plans = PlanStore(connect(pair.state.url), self.keys.prefix)
+        if published and cameras:
+            self.plans.publish(self.plan.to_bytes())
         self.code: int | None = None
         self._settings = ProducerSettings(**{**HASTY, **settings})
         self._client: Client = connect(pair.frames.url)
@@ -78,6 +91,10 @@ class ProducerRun:
     def __exit__(self, *_: object) -> None:
         self.end()
         self._client.close()
+
+    def publish(self, *cameras: Camera) -> int:
+        """Put another plan in force, which a run with ``published`` follows."""
+        return self.plans.publish(SitePlan(site="test", cameras=list(cameras)).to_bytes())
 
     def end(self) -> int | None:
         """Ask for the end and wait for it."""
@@ -117,7 +134,7 @@ class ProducerRun:
         """Read one sample of /metrics; 0 where it is not there."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         for line in self.page("/metrics").splitlines():
-            if line.startswith(name + "{") and all(item in line for item in wanted):
+            if line.startswith((name + "{", name + " ")) and all(item in line for item in wanted):
                 return float(line.rpartition(" ")[2])
         return 0.0
 
@@ -127,7 +144,7 @@ class ProducerRun:
             return str(answer.read().decode())
 
     def _run(self) -> None:
-        self.code = service.run(self.connection, self._settings, self.plan, self.stop)
+        self.code = service.run(self.connection, self._settings, None if self.published else self.plan, self.stop)
 
     def _collect(self, camera: str) -> None:
         key = self.keys.frames(camera)

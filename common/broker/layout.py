@@ -32,3 +32,15 @@ def ensure_layout(state_client: Client, prefix: str, wanted: int | None) -> int:
             f"cameras would change partition: keep {int(stored)}, or use another prefix"
         )
     return int(stored)
+
+
+def agreed_layout(state_client: Client, prefix: str, wanted: int | None) -> int:
+    """Give the partition count as `ensure_layout` does, without writing where one is stored already.
+
+    Raises:
+        LayoutMismatchError: Another count is stored; it stays.
+    """
+    stored = call(state_client, "GET", Keys(prefix).site("layout"))
+    if stored is None or not stored.isdigit() or int(stored) != (wanted or int(stored)):
+        return ensure_layout(state_client, prefix, wanted)
+    return int(stored)

@@ -1,4 +1,4 @@
-"""``maskwatch up | demo`` (everything on this machine) and ``producer | infer | judge`` (one role each)."""
+"""``maskwatch up | demo`` (everything on this machine) and ``producer | infer | judge | notify`` (one role each)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SummaryForm(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the root."""
-    for command in (up, demo, producer, infer, judge):
+    for command in (up, demo, producer, infer, judge, notify):
         app.command(command.__name__)(command)
 
 
@@ -66,7 +66,9 @@ def demo(
 
 
 def producer(
-    site: Path | None = typer.Option(None, "--site", help="Site plan, YAML; else the published one."),
+    site: Path | None = typer.Option(
+        None, "--site", help="Site plan, YAML, read once at the start; else the published one, followed as it changes."
+    ),
     camera: list[str] = typer.Option([], "--camera", help="Serve only this camera; may be repeated."),
     shard: str = typer.Option("", "--shard", help="Serve part i of n of the cameras: 1/3, 2/3, 3/3."),
     metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of /metrics and health; 0: a free one."),
@@ -95,3 +97,15 @@ def judge(
     from maskwatch.roles import run_judge
 
     raise typer.Exit(run_judge(metrics_port))
+
+
+def notify(
+    receivers: Path = typer.Option(
+        ..., "--receivers", envvar="MASKWATCH_NOTIFY_RECEIVERS", help="YAML file: who gets which events, and how."
+    ),
+    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of /metrics and health; 0: a free one."),
+) -> None:
+    """Deliver events to webhooks and MQTT brokers."""
+    from maskwatch.roles import run_notify
+
+    raise typer.Exit(run_notify(receivers, metrics_port))

@@ -29,6 +29,9 @@ class InferMetrics:
         self.dead_letters = Counter(
             "maskwatch_dead_letters_total", "Frames and messages put aside.", ["reason"], registry=registry
         )
+        self.plans_unusable = Counter(
+            "maskwatch_plans_unusable_total", "Published plans that could not be used.", registry=registry
+        )
         self.batch_size = Histogram(
             "maskwatch_batch_size", "Frames in a batch.", buckets=BATCH_BUCKETS, registry=registry
         )

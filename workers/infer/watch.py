@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import Self
 
 from common.broker.frames import FrameReader, Janitor
+from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.errors import BrokerError, SitePlanError
 from common.log import Log, OncePer
-from common.siteplan import parse_plan
 from workers.infer.metrics import InferMetrics
 
 LOOK_EVERY_S = 1.0
+LINGER_S = 10.0  # a camera that left the plan is read on, so that its last frames and its final mark come through
 _log = Log("infer")
 
 
@@ -22,7 +22,7 @@ class Watch:
     """A thread that looks once a second; a context manager. A broker that is away only delays it.
 
     Attributes:
-        cameras: Camera ids of the plan in force; empty while there is none.
+        cameras: Camera ids of the plan in force, and of those that left it lately; empty while there is no plan.
         state_answers: Whether the state broker answered the last time.
     """
 
@@ -31,12 +31,13 @@ class Watch:
     ) -> None:
         self.cameras: tuple[str, ...] = ()
         self.state_answers = False
-        self._plans = plans
+        self._feed = PlanFeed(plans)
+        self._planned: tuple[str, ...] = ()
+        self._leaving: dict[str, float] = {}  # camera → monotonic time until which it is read on
         self._reader = reader
         self._janitor = janitor
         self._metrics = metrics
         self._kept_s = kept_s
-        self._version = 0
         self._once = OncePer(10.0, time.monotonic)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -58,8 +59,7 @@ class Watch:
 
     def _state(self) -> None:
         try:
-            if self._plans.version() != self._version:
-                self._follow()
+            self._follow()
         except BrokerError as error:
             self._failed("state", error)
         else:
@@ -67,17 +67,23 @@ class Watch:
             self._metrics.broker.up.labels("state").set(1)
 
     def _follow(self) -> None:
-        stored = self._plans.load()
-        if stored is None:
-            return
-        self._version = stored[0]
+        now = time.monotonic()
         try:
-            plan = parse_plan(json.loads(stored[1]), f"plan {stored[0]}")
-        except (SitePlanError, ValueError) as error:
-            _log.error("plan_unusable", version=stored[0], error=str(error))
-            return
-        self.cameras = tuple(camera.id for camera in plan.cameras)
-        _log.info("plan", version=stored[0], cameras=len(self.cameras))
+            plan = self._feed.poll()
+        except SitePlanError as error:
+            plan = None
+            self._metrics.plans_unusable.inc()
+            _log.error("plan_unusable", version=self._feed.version, error=str(error)[:300])
+        if plan is not None:
+            planned = tuple(camera.id for camera in plan.cameras)
+            self._leaving |= dict.fromkeys(set(self._planned) - set(planned), now + LINGER_S)
+            self._planned = planned
+            _log.info("plan", version=self._feed.in_force, cameras=len(planned))
+        for camera in [name for name, until in self._leaving.items() if until <= now or name in self._planned]:
+            del self._leaving[camera]
+            if camera not in self._planned:
+                self._metrics.backlog.remove(camera)
+        self.cameras = (*self._planned, *self._leaving)
 
     def _frames(self) -> None:
         cameras = self.cameras
@@ -88,8 +94,8 @@ class Watch:
             self._failed("frames", error)
             return
         self._metrics.broker.up.labels("frames").set(1)
-        for camera, seconds in backlog.items():
-            self._metrics.backlog.labels(camera).set(seconds)
+        for camera in backlog.keys() & set(cameras):
+            self._metrics.backlog.labels(camera).set(backlog[camera])
 
     def _failed(self, endpoint: str, error: BrokerError) -> None:
         if endpoint == "state":
