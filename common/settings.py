@@ -18,7 +18,7 @@ from common.advice import explain, nearest
 from common.errors import ConfigError
 
 ENV_PREFIX = "MASKWATCH_"
-SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "TRAINER_")
+SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "NOTIFY_", "TRAINER_")
 """What a service adds to the prefix for settings of its own, so that one environment file can serve them all."""
 
 S = TypeVar("S", bound=BaseSettings)
@@ -74,6 +74,27 @@ def load(model: type[S], **overrides: Any) -> S:
         return model(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigError(explain(error, model)) from error
+
+
+def read_secret(reference: str, named: str) -> SecretStr:
+    """Fetch a secret from where a file of settings says it is kept: ``env:NAME`` or ``file:PATH``.
+
+    Raises:
+        ConfigError: It is not there, or empty; ``named`` says which setting asked for it.
+    """
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        found = os.environ.get(place, "")
+    elif kind == "file":
+        try:
+            found = Path(place).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{named}: {place} cannot be read") from error
+    else:
+        raise ConfigError(f"{named}: must be env:NAME or file:PATH")
+    if not found.strip():
+        raise ConfigError(f"{named}: {reference} is empty or not set")
+    return SecretStr(found.strip())
 
 
 def host_name() -> str:

@@ -61,8 +61,10 @@ def _event_row(event: dict[str, Any]) -> tuple[Text, Text, Text, Text]:
     kind = event["type"].removeprefix("maskwatch.").removesuffix(".v1")
     clock = Text(event["time"][11:19], "dim")
     camera = Text(event["partitionkey"])
-    if "verdict" not in data:
+    if kind == "camera.status":
         return clock, camera, Text(kind), Text(f"{data['state']} {data.get('cause', '')}".strip())
+    if not kind.startswith("violation."):
+        return clock, camera, Text(kind), Text(str(data.get("reason", "")))
     verdict = data["verdict"]
     votes = data["votes"]
     words = (

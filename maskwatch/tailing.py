@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from common.broker.eventlog import EventLog
-from common.errors import BrokerUnavailableError
 from common.lifecycle import StopSignal
-from maskwatch.connection import READ_BLOCK_S, desk
+from common.subscriber import Event, Gap, Item, Subscriber, Subscription
 from maskwatch.table import event_line
 
-READ_COUNT = 500
 
+def tail_events(wanted: Subscription, *, as_json: bool) -> None:
+    """Print events until stopped, or until the log's end where ``wanted.follow`` is False.
 
-def tail_events(start: str, camera: str, *, as_json: bool, follow: bool) -> None:
-    """Print events from ``start`` on until stopped, or until the log's end where ``follow`` is False."""
+    A start of ``@NAME`` goes on where the last reader of that name stopped, and remembers how far this one came.
+    """
     stop = StopSignal().install()
-    log = desk().events
-    cursors = log.start_cursors(start)
-    _announce_gaps(log, cursors if start not in ("0", "now") else {}, as_json=as_json)
-    while not stop.is_set():
-        try:
-            events = log.read(cursors, READ_BLOCK_S if follow else 0, READ_COUNT)
-        except BrokerUnavailableError:
-            stop.wait(0.5)
-            cursors = _rejoin(log, cursors)
-            continue
-        for event in events:
-            cursors[event.partition] = event.entry_id
-            if camera in ("", event.camera):
-                print(event.event.decode() if as_json else event_line(json.loads(event.event)), flush=True)
-        if not events and not follow:
-            return
+    if wanted.start.startswith("@"):
+        wanted = replace(wanted, start="now", name=wanted.start[1:])
+    with Subscriber.connect(wanted, stop=stop) as events:
+        for item in events:
+            print(_line(item, as_json=as_json), flush=True)
 
 
-def _rejoin(log: EventLog, cursors: dict[int, str]) -> dict[int, str]:
+def _line(item: Item, *, as_json: bool) -> str:
+    if isinstance(item, Gap):
+        return json.dumps({"gap": _gap(item)}) if as_json else _gap_words(item)
+    return item.raw.decode() if as_json else _event_words(item)
+
+
+def _event_words(event: Event) -> str:
     try:
-        return log.rewind(cursors)
-    except BrokerUnavailableError:
-        return cursors
+        return event_line(dict(event.body))
+    except (KeyError, TypeError):  # a type that this program does not know yet; subscribers must bear those
+        return f"{event.body.get('time', '')[11:19]}  {event.camera}  {event.type}"
 
 
-def _announce_gaps(log: EventLog, cursors: dict[int, str], *, as_json: bool) -> None:
-    for partition, first in log.gaps(cursors).items():
-        notice = {"gap": {"partition": partition, "asked_after": cursors[partition], "oldest_kept": first}}
-        words = f"gap: partition {partition} keeps nothing before {first}; events before it are gone"
-        print(json.dumps(notice) if as_json else words, flush=True)
+def _gap(gap: Gap) -> dict[str, str | int]:
+    return {"partition": gap.partition, "asked_after": gap.after, "oldest_kept": gap.until, "reason": gap.reason}
+
+
+def _gap_words(gap: Gap) -> str:
+    if gap.reason == "unreadable":
+        return f"gap: partition {gap.partition}: entry {gap.until} holds no event that can be read"
+    return f"gap: partition {gap.partition}: events between {gap.after} and {gap.until} are gone from the log"

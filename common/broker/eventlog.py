@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.broker.client import Client, call_many
+from common.broker.client import Client, call, call_many
 from common.broker.reading import order_of, read_streams
-from common.errors import BrokerError, ConfigError
+from common.errors import BrokerError, BrokerRefusedError, ConfigError
 from common.partition import Keys
 
 BEGINNING = "0-0"
@@ -79,6 +79,14 @@ class EventLog:
             for number, cursor in cursors.items()
             if (first := firsts.get(number)) and cursor != BEGINNING and order_of(first) > order_of(cursor)
         }
+
+    def trimmed(self, partition: int) -> int | None:
+        """Say how many of the oldest events of a partition are gone; None where the broker cannot or may not tell."""
+        try:
+            about = call(self._client, "XINFO STREAM", self._keys.events(partition))
+        except BrokerRefusedError:
+            return None
+        return about["entries-added"] - about["length"] if "entries-added" in about else None
 
     def rewind(self, cursors: Mapping[int, str], overlap_s: float = 60.0) -> dict[int, str]:
         """Set back the cursors that lie beyond the log's end, as after a failover that lost the newest entries.

@@ -9,12 +9,19 @@ app = typer.Typer(help="Read the event log.", no_args_is_help=True, rich_markup_
 
 @app.command()
 def tail(
-    start: str = typer.Option("now", "--from", help="Where to begin: 0 (everything kept), now, or the id of an entry."),
-    camera: str = typer.Option("", "--camera", help="Only this camera's events."),
+    start: str = typer.Option(
+        "now", "--from", help="Where to begin: 0 (everything kept), now, the id of an entry, or @NAME (where NAME was)."
+    ),
+    camera: list[str] = typer.Option([], "--camera", help="Only this camera's events; may be repeated."),
+    kind: list[str] = typer.Option(
+        [], "--type", help="Only this type: violation, violation.started, or in full; may be repeated."
+    ),
     as_json: bool = typer.Option(False, "--json", help="One CloudEvent a line, as it is stored."),
     follow: bool = typer.Option(True, help="Go on waiting for new events."),
 ) -> None:
     """Print events as they are written; a gap is announced, never skipped in silence."""
+    from common.subscription import Subscription
     from maskwatch.tailing import tail_events
 
-    tail_events(start, camera, as_json=as_json, follow=follow)
+    wanted = Subscription(start=start, cameras=tuple(camera), types=tuple(kind), follow=follow)
+    tail_events(wanted, as_json=as_json)

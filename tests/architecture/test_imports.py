@@ -29,7 +29,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "openvino": ("workers/backends/openvino_backend.py", "trainer/"),
     "onnx": ("trainer/",),
     "onnxruntime": ("trainer/",),
-    "typer": ("maskwatch/cli.py", "maskwatch/commands/", "trainer/cli.py"),
+    "typer": (
+        "maskwatch/cli.py",
+        "maskwatch/commands/",
+        "trainer/cli.py",
+        "trainer/options.py",
+        "trainer/data_commands.py",
+    ),
+    "paho": ("workers/notify/mqtt.py",),
     "prometheus_client": ("common/metrics.py", "common/health.py", "producers/metrics.py", "workers/", "trainer/"),
     "signal": ("common/lifecycle.py", "common/broker/embedded"),
 }

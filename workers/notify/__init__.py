@@ -1,0 +1,1 @@
+"""The notify role: events out, to webhooks and MQTT brokers, until they are accepted."""
