@@ -31,12 +31,21 @@ Reason = Literal[
     "left_zone",
     "camera_lost",
     "timeout",
+    "policy_changed",
 ]
+
+UndeterminedReason = Literal["too_small", "facing_away", "blurred", "occluded", "unsure", "votes_disagree"]
 
 VIOLATION_TYPES: dict[Lifecycle, str] = {
     "started": "maskwatch.violation.started.v1",
     "updated": "maskwatch.violation.updated.v1",
     "ended": "maskwatch.violation.ended.v1",
+}
+IncidentPhase = Literal["opened", "updated", "closed"]
+INCIDENT_TYPES: dict[IncidentPhase, str] = {
+    "opened": "maskwatch.incident.opened.v1",
+    "updated": "maskwatch.incident.updated.v1",
+    "closed": "maskwatch.incident.closed.v1",
 }
 CAMERA_STATUS_TYPE = "maskwatch.camera.status.v1"
 
@@ -66,6 +75,7 @@ class TrackInfo(_Data):
     first_seen: Timestamp
     last_seen: Timestamp
     stationary: bool = False
+    """It has not moved for five seconds, as a face on a poster or a screen."""
 
 
 class FaceObject(_Data):
@@ -81,9 +91,13 @@ class Quality(_Data):
     """How well the face could be seen."""
 
     face_px: int | None = None
+    """Longer side, px."""
     blur: float | None = None
+    """Variance of the Laplacian; small is blurred."""
     yaw: float | None = None
+    """Degrees: 0 looks into the camera, positive to the picture's right."""
     occlusion: float | None = None
+    """Share of the face that another, nearer face covers."""
 
 
 class Zones(_Data):
@@ -91,7 +105,9 @@ class Zones(_Data):
 
     current: list[str] = Field(default_factory=list)
     entered: list[str] = Field(default_factory=list)
+    """All since the track began, the first one in front."""
     dwell_ms: int = Field(default=0, ge=0)
+    """Time in the current zone that was entered first; 0 outside all zones."""
 
 
 class FrameInfo(_Data):
@@ -172,6 +188,8 @@ class ViolationData(_Data):
     severity: Severity
     verdict: Verdict
     verdict_detail: Literal["nose_exposed", "chin_only", "hand_or_object"] | None = None
+    undetermined_reason: UndeterminedReason | None = None
+    """Why most of the last frames do not count, or contradict one another; null where they count and agree."""
     confidence: Probability
     votes: Votes
     top_score: Probability
@@ -206,6 +224,28 @@ class CameraStatusData(_Data):
     camera: CameraInfo
 
 
+class IncidentData(_Data):
+    """Data of ``maskwatch.incident.{opened,updated,closed}.v1``: too many people without a mask at one camera."""
+
+    state: IncidentPhase
+    rule: str
+    """Id of the plan's incident rule."""
+    zone: str | None = None
+    """Zone that is counted; null for the whole picture."""
+    more_than: int | None = None
+    """It is open while more people than this count; null where the plan no longer has the rule."""
+    within_ms: int | None = None
+    """How long a person counts."""
+    severity: Severity = "alert"
+    persons: int = Field(ge=0)
+    """Episodes that count now."""
+    peak: int = Field(ge=0)
+    """The most so far."""
+    opened_at: Timestamp
+    closed_at: Timestamp | None = None
+    camera: CameraInfo
+
+
 class CloudEvent(BaseModel):
     """The envelope, CloudEvents 1.0 structured mode, with the partitioning, sequence and tracing extensions."""
 
@@ -223,7 +263,7 @@ class CloudEvent(BaseModel):
     sequence: str = Field(pattern=r"^\d{12}$")
     """Contiguous for each camera, zero-padded, so that a consumer sees a gap."""
     traceparent: str | None = None
-    data: ViolationData | CameraStatusData
+    data: ViolationData | CameraStatusData | IncidentData
 
     def to_json(self) -> bytes:
         """Give the bytes that are logged and delivered; the optional trace is left out where there is none."""
@@ -260,6 +300,11 @@ def episode_event_id(episode: str, kind: str, ordinal: int) -> str:
 def status_event_id(camera: str, session: int, ordinal: int) -> str:
     """Name a camera's status message by its own count in the judge's stored state, so that a repeat repeats the id."""
     return str(uuid.uuid5(_NAMESPACE, f"{camera}|status|{session}|{ordinal}"))
+
+
+def incident_id(camera: str, rule: str, ordinal: int) -> str:
+    """Name the ``ordinal``-th incident of a rule at a camera."""
+    return str(uuid.uuid5(_NAMESPACE, f"{camera}|incident|{rule}|{ordinal}"))
 
 
 def sequence(number: int) -> str:

@@ -14,10 +14,12 @@ from pydantic import BaseModel, create_model
 
 from common.events import (
     CAMERA_STATUS_TYPE,
+    INCIDENT_TYPES,
     SCHEMA_URI,
     VIOLATION_TYPES,
     CameraStatusData,
     CloudEvent,
+    IncidentData,
     ViolationData,
 )
 from common.schema import CameraMark, FrameHeader, FrameResult, MarkResult
@@ -32,6 +34,7 @@ WIRE: dict[str, type[BaseModel]] = {
 EVENTS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(VIOLATION_TYPES.values(), ViolationData),
     CAMERA_STATUS_TYPE: CameraStatusData,
+    **dict.fromkeys(INCIDENT_TYPES.values(), IncidentData),
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -68,6 +71,9 @@ def _event_schema(kind: str, data: type[BaseModel]) -> dict[str, Any]:
     for lifecycle, name in VIOLATION_TYPES.items():
         if name == kind:
             schema["$defs"]["ViolationData"]["properties"]["lifecycle"] = {"const": lifecycle}
+    for phase, name in INCIDENT_TYPES.items():
+        if name == kind:
+            schema["$defs"]["IncidentData"]["properties"]["state"] = {"const": phase}
     # Receivers must accept fields that a later version adds; only what we write ourselves is checked strictly.
     for part in (schema, *schema["$defs"].values()):
         part.pop("additionalProperties", None)

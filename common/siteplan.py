@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from common.advice import explain, nearest
 from common.errors import SitePlanError
 from common.events import Place
+from common.hours import Hours, TimeZoneName, overlap
 from common.schema import CameraId
+from common.zones import Polygon, Zone, ZoneId
 
 MAX_PLAN_BYTES = 4 << 20
+_OWN_PATH = re.compile(r"^\(top level\): (?=(cameras|policies|zones|incidents)\[)", re.MULTILINE)
 
 
 class _Part(BaseModel):
@@ -31,6 +35,8 @@ class Policy(_Part):
     min_votes: int = Field(default=4, ge=1, le=1000, description="Votes needed before anything is said.")
     min_share: float = Field(default=0.6, ge=0.5, le=1, description="Share of the recent votes that must agree.")
     cooldown_s: float = Field(default=10.0, ge=0, le=3600, description="Pause before one track may start again.")
+    hours: list[Hours] = Field(default_factory=list, max_length=50, description="Hours in which something else holds.")
+    time_zone: TimeZoneName | None = Field(default=None, description="Of these hours; the site's if left out.")
 
 
 class Camera(_Part):
@@ -50,7 +56,22 @@ class Camera(_Part):
     motion_gate: bool = Field(default=False, description="Publish only while something moves.")
     loop: bool = Field(default=False, description="Start a file or folder again at its end.")
     realtime: bool = Field(default=True, description="Play a file at its own speed rather than as fast as possible.")
-    policy: str = Field(default="default", description="Id of the policy that applies.")
+    policy: str = Field(default="default", description="Id of the policy that applies outside zones with their own.")
+    zones: dict[ZoneId, Polygon] = Field(
+        default_factory=dict, max_length=32, description="Zone id → corners [x, y] in 0–1 of the picture."
+    )
+
+
+class IncidentRule(_Part):
+    """When so many people without a mask are more than single cases; counted at each camera by itself."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Name, stamped into events.")
+    zone: str | None = Field(default=None, description="Zone in which people count; the whole picture if left out.")
+    more_than: int = Field(ge=0, le=50, description="An incident begins with more people than this.")
+    within_min: float = Field(gt=0, le=1440, description="Minutes for which a person counts.")
+    verdicts: list[Literal["no_mask", "incorrect"]] = Field(
+        default=["no_mask"], min_length=1, description="Which verdicts count."
+    )
 
 
 class Privacy(_Part):
@@ -65,6 +86,11 @@ class SitePlan(_Part):
     site: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="Name of the site, part of every event.")
     cameras: list[Camera] = Field(default_factory=list, max_length=5000)
     policies: list[Policy] = Field(default_factory=lambda: [Policy()], min_length=1, max_length=200)
+    zones: list[Zone] = Field(
+        default_factory=list, max_length=500, description="Named areas; where they overlap the first one decides."
+    )
+    incidents: list[IncidentRule] = Field(default_factory=list, max_length=20, description="What is an incident.")
+    time_zone: TimeZoneName = Field(default="UTC", description="Where the site is, such as Europe/Berlin.")
     privacy: Privacy = Privacy()
 
     @model_validator(mode="after")
@@ -75,14 +101,33 @@ class SitePlan(_Part):
                 raise ValueError(f"cameras[{index}].id: '{camera.id}' is already cameras[{seen[camera.id]}]")
             seen[camera.id] = index
         policies = [policy.id for policy in self.policies]
-        for index, name in enumerate(policies):
-            if name in policies[:index]:
-                raise ValueError(f"policies[{index}].id: '{name}' is there twice")
+        _unique("policies", policies)
         for index, camera in enumerate(self.cameras):
-            if camera.policy not in policies:
-                hint = nearest(camera.policy, policies)
-                raise ValueError(f"cameras[{index}].policy: there is no policy '{camera.policy}'{hint}")
+            _known(f"cameras[{index}].policy", "policy", camera.policy, policies)
+        for index, policy in enumerate(self.policies):
+            clash = overlap(policy.hours)
+            if clash is not None:
+                raise ValueError(f"policies[{index}].hours[{clash[0]}]: overlaps hours[{clash[1]}] on {clash[2]}")
+        self._zones_fit(policies)
         return self
+
+    def _zones_fit(self, policies: list[str]) -> None:
+        names = [zone.id for zone in self.zones]
+        _unique("zones", names)
+        for index, camera in enumerate(self.cameras):
+            for name in camera.zones:
+                _known(f"cameras[{index}].zones.{name}", "zone", name, names)
+        _unique("incidents", [rule.id for rule in self.incidents])
+        for index, rule in enumerate(self.incidents):
+            if rule.zone is not None:
+                _known(f"incidents[{index}].zone", "zone", rule.zone, names)
+        drawn = {name for camera in self.cameras for name in camera.zones}
+        for index, zone in enumerate(self.zones):
+            if zone.policy is not None:
+                _known(f"zones[{index}].policy", "policy", zone.policy, policies)
+                if zone.id not in drawn:
+                    hint = nearest(zone.id, drawn) or "; draw it under cameras[0].zones"
+                    raise ValueError(f"zones[{index}]: policy '{zone.policy}' for a zone that no camera draws{hint}")
 
     def camera(self, camera_id: str) -> Camera | None:
         """Find a camera by its id."""
@@ -91,8 +136,17 @@ class SitePlan(_Part):
     def policy_of(self, camera_id: str) -> Policy:
         """Give the policy that applies to a camera; the first policy where the camera is not in the plan."""
         camera = self.camera(camera_id)
-        wanted = camera.policy if camera else self.policies[0].id
-        return next(policy for policy in self.policies if policy.id == wanted)
+        return self.policy(camera.policy) if camera else self.policies[0]
+
+    def policy(self, policy_id: str) -> Policy:
+        """Give a policy by its id, which must be in the plan."""
+        return next(policy for policy in self.policies if policy.id == policy_id)
+
+    def zones_of(self, camera_id: str) -> list[tuple[Zone, Polygon]]:
+        """Give the zones that a camera draws, with its polygons, the one that decides first."""
+        camera = self.camera(camera_id)
+        drawn = camera.zones if camera else {}
+        return [(zone, drawn[zone.id]) for zone in self.zones if zone.id in drawn]
 
     def resolved(self, folder: Path) -> SitePlan:
         """Take relative file and folder sources from ``folder``, where a file of that name is there."""
@@ -137,5 +191,17 @@ def parse_plan(raw: object, origin: str) -> SitePlan:
     try:
         return SitePlan.model_validate(raw)
     except ValidationError as error:
-        lines = explain(error, SitePlan).replace("(top level): cameras[", "cameras[")
+        lines = _OWN_PATH.sub("", explain(error, SitePlan))
         raise SitePlanError("\n".join(f"{origin}: {line}" for line in lines.splitlines())) from error
+
+
+def _unique(part: str, names: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"{part}[{index}].id: '{name}' is there twice")
+
+
+def _known(path: str, kind: str, name: str, valid: list[str]) -> None:
+    if name not in valid:
+        hint = nearest(name, valid) or f"; the plan has no '{'policies' if kind == 'policy' else 'zones'}' list"
+        raise ValueError(f"{path}: there is no {kind} '{name}'{hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from common.events import CloudEvent, ViolationData
+from common.events import CloudEvent, IncidentData, ViolationData
 from common.schema import CameraMark, CameraState, FaceReading, FrameResult, MarkResult, ModelRef, Outcome
 from common.siteplan import Policy, SitePlan
 from workers.judge.context import CameraContext, context_of
@@ -105,6 +105,8 @@ def said(events: Iterable[CloudEvent]) -> list[str]:
         if isinstance(data, ViolationData):
             reason = "" if data.lifecycle == "started" else f":{data.reason}"
             story.append(f"{data.lifecycle}{reason}")
+        elif isinstance(data, IncidentData):
+            story.append(f"incident:{data.state}:{data.persons}")
         else:
             story.append(f"camera:{data.state.value}")
     return story

@@ -91,6 +91,18 @@ def annotate(picture: Picture, marks: Sequence[Mark], title: str = "", moment: s
     return canvas
 
 
+def write_plate(picture: Picture, words: str, corner: tuple[int, int]) -> None:
+    """Write words on a dark plate, in place; ``corner`` is its upper left one, px, and is moved inside."""
+    unit = _unit(picture)
+    width, height = _text_size(words, unit)
+    pad = 2 * round(6 * unit)
+    x, y = (
+        max(0, min(at, side - size - pad))
+        for at, side, size in zip(corner, (picture.shape[1], picture.shape[0]), (width, height), strict=True)
+    )
+    _plate(picture, words, (x, y), unit)
+
+
 def _unit(picture: Picture) -> float:
     """Say how large one drawing unit is, px: 1 at a longer side of 960 px, never unreadably small."""
     return float(max(max(picture.shape[:2]) / 960, 0.62))

@@ -9,7 +9,7 @@ from common.broker.plans import PlanStore
 from common.broker.results import DeadLetters, ResultWriter
 from common.lifecycle import StopSignal
 from common.schema import encode
-from common.siteplan import Policy, SitePlan
+from common.siteplan import Camera, Policy, SitePlan
 from tests.brokers import Brokers
 from tests.judge_scenes import CAMERA, a_mark, a_result, scene, standing
 from workers.judge.holding import Holding
@@ -96,7 +96,7 @@ def test_a_newcomer_gets_its_share(brokers: Brokers) -> None:
     assert (len(first.holding.desks), len(second.holding.desks)) == (2, 2)
 
 
-@pytest.mark.parametrize("broken", [b"{", b'{"site": "UPPER"}', b"[]"])
+@pytest.mark.parametrize("broken", [b"[" * 100_000, b"{", b'{"site": "UPPER"}', b"[]"])
 def test_a_plan_that_cannot_be_read_leaves_the_old_one_in_force(brokers: Brokers, broken: bytes) -> None:
     publish(brokers, min_votes=7)
     bench = Bench(brokers)
@@ -123,6 +123,20 @@ def test_a_new_plan_reaches_cameras_that_are_being_judged(brokers: Brokers) -> N
     bench.loop.turn(0)
 
     assert bench.value("maskwatch_events_total", type="maskwatch.violation.started.v1") == 1
+
+
+def test_a_camera_that_leaves_the_plan_keeps_its_name_for_what_is_still_to_be_closed(brokers: Brokers) -> None:
+    store = PlanStore(brokers.state, brokers.keys.prefix)
+    camera = Camera(id=CAMERA, source="a.mp4", name="Gate one")
+    store.publish(SitePlan(site="office", cameras=[camera]).to_bytes())
+    bench = Bench(brokers)
+    bench.plans.refresh()
+    assert bench.plans.context(CAMERA).camera.name == "Gate one"
+
+    store.publish(SitePlan(site="office").to_bytes())
+    bench.plans.refresh()
+
+    assert bench.plans.context(CAMERA).camera.name == "Gate one"
 
 
 def test_stopping_judges_what_is_there_and_gives_everything_back(brokers: Brokers) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from workers.judge.episodes import Case, close, step
+from workers.judge.episodes import SEVERITY_OF, Case, close, step
 from workers.judge.limits import Rule
 from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED
 
@@ -74,3 +76,23 @@ def test_an_episode_ends_once() -> None:
     assert ended is not None
     assert (ended.lifecycle, ended.reason, case.ended_ms) == ("ended", "track_lost", 3000)
     assert close(case, 4000, "camera_lost") is None
+
+
+@given(verdicts=st.lists(st.sampled_from("mni."), max_size=60).map("".join), cooldown_s=st.integers(0, 60))
+def test_no_cooldown_and_no_pause_swallows_what_is_worse(verdicts: str, cooldown_s: int) -> None:
+    """Whenever somebody stands worse than was ever told within the cooldown, the very same frame tells it."""
+    case, ended_ms, told = Case(), -1_000_000_000, 0
+    rule = Rule(cooldown_ms=cooldown_s * 1000)
+    for second, letter in enumerate(verdicts):
+        t_ms = 1_000_000 + second * 1000
+        case.verdict = LETTERS[letter]
+        if letter in "ni":
+            case.since_ms = case.since_ms or t_ms
+        severity = SEVERITY_OF.get(case.verdict, 0)
+        due = step(case, t_ms, rule, 5000)
+        if due is not None and due.lifecycle == "ended":
+            ended_ms = t_ms
+        elif due is not None:
+            told = severity if due.lifecycle == "started" else max(told, severity)
+        assert severity <= told
+        assert not severity or case.is_open or t_ms - ended_ms < rule.cooldown_ms

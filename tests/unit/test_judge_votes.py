@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.judge_scenes import a_face
 from workers.judge.limits import Rule
-from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWindow, decide, vote_of
+from workers.judge.quality import Look
+from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWindow, decide, vote_of, why_undetermined
 
 RULE = Rule()
 VOTES = {"m": MASK << 10 | 15 << 6 | 60, "n": NO_MASK << 10 | 15 << 6 | 60, "i": INCORRECT << 10 | 15 << 6 | 60}
@@ -59,12 +60,12 @@ def test_verdicts(votes: str, current: int, verdict: int) -> None:
     ],
 )
 def test_votes_of_faces(label: str, face_px: float, expected: int) -> None:
-    assert vote_of(a_face(0.5, 0.5, 0.05, label), face_px, RULE) >> 10 == expected
+    assert vote_of(a_face(0.5, 0.5, 0.05, label), Look(face_px), RULE) >> 10 == expected
 
 
 def test_small_and_blurred_faces_weigh_less() -> None:
     def weight(face_px: float, blur: float | None) -> int:
-        return vote_of(a_face(0.5, 0.5, 0.05, "mask", blur), face_px, RULE) >> 6 & 15
+        return vote_of(a_face(0.5, 0.5, 0.05, "mask", blur), Look(face_px, blur), RULE) >> 6 & 15
 
     assert weight(100, 100) > weight(24, 100) > weight(24, 10) > 0
     assert weight(100, None) == weight(100, 100)
@@ -82,3 +83,36 @@ def test_a_window_survives_its_text(letters: list[str]) -> None:
         window.probability,
     )
     assert len(window.votes) == min(len(letters), RULE.window) == sum(window.count)
+
+
+@pytest.mark.parametrize(
+    ("look", "label", "reason"),
+    [
+        (Look(19), "no_mask", "too_small"),
+        (Look(60, yaw=75), "no_mask", "facing_away"),
+        (Look(60, yaw=-75), "no_mask", "facing_away"),
+        (Look(60, blur=1.5), "no_mask", "blurred"),
+        (Look(60, occlusion=0.6), "no_mask", "occluded"),
+        (Look(60), "unsure", "unsure"),
+    ],
+)
+def test_a_frame_that_does_not_count_says_why(look: Look, label: str, reason: str) -> None:
+    window = VoteWindow([vote_of(a_face(0.5, 0.5, 0.05, label), look, RULE)] * 3)
+
+    assert window.count[UNDETERMINED] == 3
+    assert why_undetermined(window, RULE) == reason
+    assert why_undetermined(VoteWindow.from_text(window.to_text()), RULE) == reason
+
+
+@pytest.mark.parametrize(
+    ("votes", "reason"),
+    [("", None), ("nn", None), ("nnnn", None), ("nmnmnm", "votes_disagree"), ("nnnuu", None), ("nnuuu", "unsure")],
+)
+def test_why_a_window_holds_no_verdict(votes: str, reason: str | None) -> None:
+    assert why_undetermined(window_of(votes), RULE) == reason
+
+
+def test_a_turned_face_weighs_less() -> None:
+    weights = [vote_of(a_face(0.5, 0.5, 0.05, "mask"), Look(60, yaw=yaw), RULE) >> 6 & 15 for yaw in (0, 30, 50, 68)]
+
+    assert weights[0] == weights[1] > weights[2] > weights[3] > 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from common.events import CameraInfo, PolicyInfo
-from common.siteplan import SitePlan
+from common.siteplan import IncidentRule, Policy, SitePlan
 from workers.judge.limits import DEFAULT_LIMITS, Limits, Rule
+from workers.judge.ruling import Ruling, Standard
+from workers.judge.zoning import WatchedZone
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,34 +18,66 @@ class CameraContext:
 
     Attributes:
         camera: Goes into every event.
-        policy: Goes into every violation event.
-        rule: The policy, prepared.
+        ruling: The policy outside zones that have their own.
+        zones: The zones that the camera draws; the first one with a policy decides.
+        incidents: What is an incident at this camera.
         limits: The judge's knobs.
         host: Where the judge runs; goes into events for debugging.
     """
 
     camera: CameraInfo
-    policy: PolicyInfo
-    rule: Rule
+    ruling: Ruling
+    zones: tuple[WatchedZone, ...] = ()
+    incidents: tuple[IncidentRule, ...] = ()
     limits: Limits = DEFAULT_LIMITS
     host: str = ""
+
+    @property
+    def rule(self) -> Rule:
+        """The camera's policy outside its hours, prepared."""
+        return self.ruling.base.rule
+
+    @property
+    def policy(self) -> PolicyInfo:
+        """The camera's policy outside its hours, as events name it."""
+        return self.ruling.base.policy
+
+    @property
+    def follows_hours(self) -> bool:
+        """Whether what is asked for changes with time."""
+        return self.ruling.changing or any(zone.ruling is not None and zone.ruling.changing for zone in self.zones)
+
+    def standard(self, current: Container[str], t_ms: int) -> Standard:
+        """Say what is asked of somebody who is in these zones at a moment, ms."""
+        for zone in self.zones:
+            if zone.ruling is not None and zone.id in current:
+                return zone.ruling.at(t_ms)
+        return self.ruling.at(t_ms)
 
 
 def context_of(plan: SitePlan, camera_id: str, *, limits: Limits = DEFAULT_LIMITS, host: str = "") -> CameraContext:
     """Take a camera's context from the plan; one that is not in it is judged under the first policy."""
-    camera, policy = plan.camera(camera_id), plan.policy_of(camera_id)
+    camera = plan.camera(camera_id)
     info = CameraInfo(
         id=camera_id,
         name=(camera and camera.name) or camera_id,
         site=plan.site,
         **({"place": camera.place, "tags": camera.tags} if camera else {}),
     )
+
+    def ruling(policy: Policy) -> Ruling:
+        return Ruling(policy, policy.time_zone or plan.time_zone)
+
+    zones = tuple(
+        WatchedZone.of(zone, corners, None if zone.policy is None else ruling(plan.policy(zone.policy)))
+        for zone, corners in plan.zones_of(camera_id)
+    )
+    drawn = {zone.id for zone in zones}
     return CameraContext(
         camera=info,
-        policy=PolicyInfo(
-            id=policy.id, version=policy.version, required=policy.required, grace_ms=round(policy.grace_s * 1000)
-        ),
-        rule=Rule.of(policy),
+        ruling=ruling(plan.policy_of(camera_id)),
+        zones=zones,
+        incidents=tuple(rule for rule in plan.incidents if rule.zone is None or rule.zone in drawn),
         limits=limits,
         host=host,
     )

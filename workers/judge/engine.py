@@ -13,8 +13,9 @@ from typing import NamedTuple
 from common.events import CloudEvent
 from common.schema import CameraMark, FrameResult, MarkResult, Outcome
 from common.schema import CameraState as Picture
+from workers.judge import incidents
 from workers.judge.context import CameraContext
-from workers.judge.following import end_all, follow
+from workers.judge.following import end_all, end_exempt, follow
 from workers.judge.reorder import EntryId, Reorder
 from workers.judge.state import CameraState
 from workers.judge.votes import NAMES
@@ -45,9 +46,19 @@ class CameraJudge:
     """
 
     def __init__(self, context: CameraContext, state: CameraState) -> None:
-        self.context = context
+        self._context = context
+        self._recheck = False
         self.state = state
         self._order = Reorder(state.book, context.limits)
+
+    @property
+    def context(self) -> CameraContext:
+        """Names and policy."""
+        return self._context
+
+    @context.setter
+    def context(self, context: CameraContext) -> None:
+        self._context, self._recheck = context, True
 
     def accept(
         self, message: FrameResult | MarkResult, entry_ms: int, entry_id: EntryId | None = None
@@ -59,7 +70,7 @@ class CameraJudge:
             entry_ms: Its broker time, ms.
             entry_id: Its whole id, where the caller needs `held_from`.
         """
-        events = self.tick(entry_ms)
+        events = self._let_pass(entry_ms)
         if isinstance(message, MarkResult):
             self._take_mark(message.mark, entry_ms, events)
         elif self._turn(message.session, entry_ms, events):
@@ -69,19 +80,25 @@ class CameraJudge:
             before = self.state.book.before
             known = before if before is not None and before.session == message.session else None
             self.state.book.repeat_or_late(known, message)
-        return events
+        return self._with_incidents(events, entry_ms)
 
     def tick(self, now_ms: int) -> list[CloudEvent]:
         """Let time pass, broker time in ms; only with a time up to which all entries were taken."""
+        return self._with_incidents(self._let_pass(now_ms), now_ms)
+
+    def _let_pass(self, now_ms: int) -> list[CloudEvent]:
         events: list[CloudEvent] = []
         if self._order.due(now_ms):
             self._judge(self._order.release_due(now_ms), now_ms, events)
+        if self.state.tracks and (self._recheck or self._context.follows_hours):
+            events += end_exempt(self._context, self.state, now_ms)
+        self._recheck = False
         standing = self.state.standing
         if standing.tail is not None or standing.closing is not None:
             self._settle(now_ms, events)
         if not standing.alive_ms:
             return events
-        limits = self.context.limits
+        limits = self._context.limits
         if now_ms - standing.alive_ms > limits.silent_ms:
             self._silent(now_ms, events)
         elif self.state.tracks and now_ms - standing.judged_ms > limits.frames_stopped_ms:
@@ -93,7 +110,8 @@ class CameraJudge:
         events: list[CloudEvent] = []
         self._judge(self._order.flush(), now_ms, events)
         self._judge(self._order.give_up(self.state.book.now.known_next), now_ms, events)
-        return events + end_all(self.context, self.state, "camera_lost", now_ms)
+        events += end_all(self.context, self.state, "camera_lost", now_ms)
+        return self._with_incidents(events, now_ms, over=True)
 
     def held_from(self) -> EntryId | None:
         """Give the entry id below which the stored read position must stay; None where nothing waits."""
@@ -119,6 +137,16 @@ class CameraJudge:
             for track in self.state.tracks
             if track.confirmed and not track.misses
         ]
+
+    def _with_incidents(self, events: list[CloudEvent], now_ms: int, *, over: bool = False) -> list[CloudEvent]:
+        """Add the incidents that the violations among the events open, and those that time closes."""
+        counts = self.state.incidents
+        if not (counts or (events and self._context.incidents)):
+            return events
+        incidents.count(self._context, counts, events, now_ms)
+        for one in incidents.due(self._context, counts, now_ms, over=over):
+            events.append(incidents.word(self._context, one, self.state.next_sequence(), now_ms))
+        return events
 
     def _turn(self, session: int, entry_ms: int, events: list[CloudEvent]) -> bool:
         """Make way for a new session; False for a message of one that is over."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from common.events import Lifecycle, Reason, Severity
 from workers.judge.limits import Rule
 from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWindow
+from workers.judge.zoning import NO_PASSAGE, Passage
 
 SEVERITY_OF = {NO_MASK: 2, INCORRECT: 1}
 SEVERITIES: tuple[Severity, Severity, Severity] = ("info", "warning", "alert")
@@ -42,6 +43,7 @@ class Case:
         updates: Updates of the running episode.
         started_ms: Start of the running or the last episode.
         ended_ms: End of the last one.
+        rule: Policy under which the running or the last episode began; part of its id.
     """
 
     verdict: int = UNDETERMINED
@@ -55,6 +57,7 @@ class Case:
     updates: int = 0
     started_ms: int = 0
     ended_ms: int = 0
+    rule: str = ""
 
     def observe(self, vote: int, window: VoteWindow, t_ms: int) -> None:
         """Note one frame's vote: when a violation began, and which frame showed it best."""
@@ -75,27 +78,31 @@ class Case:
         self.best = [(0.0, 0), (0.0, 0)]
 
 
-def step(case: Case, t_ms: int, rule: Rule, update_ms: int) -> Step | None:
+def step(case: Case, t_ms: int, rule: Rule, update_ms: int, passage: Passage = NO_PASSAGE) -> Step | None:
     """Say which message the verdict of this frame asks for, and note that it was sent.
 
     Args:
         case: With the verdict of this frame; changed in place.
         t_ms: Capture time of the frame.
-        rule: The policy.
+        rule: The policy in force for this face.
         update_ms: Shortest pause between two updates that are not for the worse.
+        passage: Zones that the face has entered or left with this frame.
     """
     severity = SEVERITY_OF.get(case.verdict, 0)
+    if case.is_open and case.verdict == MASK:
+        return close(case, t_ms, "class_changed")
+    if not rule.required:
+        return release(case, t_ms, _passed(passage) or "policy_changed")
     if case.is_open:
-        if case.verdict == MASK:
-            return close(case, t_ms, "class_changed")
-        return _update(case, severity, t_ms, update_ms)
-    if not severity or not rule.required or not case.since_ms or t_ms - case.since_ms < rule.grace_ms:
+        return _update(case, severity, (t_ms, update_ms), passage)
+    if not severity or passage.unsettled or not case.since_ms or t_ms - case.since_ms < rule.grace_ms:
         return None
     if case.ordinal and t_ms - case.ended_ms < rule.cooldown_ms and severity <= case.severity:
         return None
     case.is_open, case.severity, case.told, case.told_ms = True, severity, case.verdict, t_ms
     case.started_ms, case.updates = case.since_ms, 0
     case.ordinal += 1
+    case.rule = rule.name
     return Step("started", "first_confirmed", 0, ("lifecycle", "verdict", "severity"))
 
 
@@ -110,15 +117,27 @@ def close(case: Case, ended_ms: int, reason: Reason) -> Step | None:
     return Step("ended", reason, 0, changes)
 
 
-def _update(case: Case, severity: int, t_ms: int, update_ms: int) -> Step | None:
-    if case.verdict == case.told or not severity:
+def release(case: Case, t_ms: int, reason: Reason) -> Step | None:
+    """End the running episode because a mask is no longer asked for; what was seen no longer counts."""
+    due = close(case, t_ms, reason)
+    case.forget()
+    return due
+
+
+def _passed(passage: Passage) -> Reason | None:
+    return "zone_entered" if passage.entered else "left_zone" if passage.left else None
+
+
+def _update(case: Case, severity: int, times: tuple[int, int], passage: Passage) -> Step | None:
+    (t_ms, update_ms), moved = times, _passed(passage)
+    another = bool(severity) and case.verdict != case.told
+    worse = another and severity > case.severity
+    if not (worse or moved or (another and t_ms - case.told_ms >= update_ms)):
         return None
-    worse = severity > case.severity
-    if not worse and t_ms - case.told_ms < update_ms:
-        return None
-    case.severity = max(case.severity, severity)
-    case.told, case.told_ms = case.verdict, t_ms
+    changes = (("verdict",) if another else ()) + (("severity",) if worse else ()) + (("zones",) if moved else ())
+    if another:
+        case.severity, case.told = max(case.severity, severity), case.verdict
+    case.told_ms = t_ms
     case.updates += 1
-    if worse:
-        return Step("updated", "severity_raised", case.updates - 1, ("verdict", "severity"))
-    return Step("updated", "class_changed", case.updates - 1, ("verdict",))
+    reason: Reason = "severity_raised" if worse else moved or "class_changed"
+    return Step("updated", reason, case.updates - 1, changes)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from common.events import CloudEvent, ModelInfo, Reason
-from common.schema import FaceReading, FrameResult
-from workers.judge import tracker
+from common.schema import FaceReading, FrameResult, ModelRef
+from workers.judge import matching
 from workers.judge.context import CameraContext
-from workers.judge.episodes import close, step
+from workers.judge.episodes import Step, close, release, step
+from workers.judge.quality import Look, look_of, occlusions
+from workers.judge.ruling import Standard
 from workers.judge.state import CameraState
-from workers.judge.tracker import Face, Frame, Sight, Track
-from workers.judge.votes import decide, vote_of
+from workers.judge.tracker import Face, Frame, Sight, Track, face_of
+from workers.judge.votes import MIN_PROBABILITY, UNDETERMINED, decide, vote_of
 from workers.judge.wording import Moment, violation
+from workers.judge.zoning import NO_PASSAGE, current, forget_unknown, locate
 
 _CLOCK_JUMP_MS = 1000
+_Seen = tuple[Track, FaceReading, Look]
 
 
 def follow(context: CameraContext, state: CameraState, result: FrameResult) -> list[CloudEvent]:
@@ -29,12 +33,13 @@ def follow(context: CameraContext, state: CameraState, result: FrameResult) -> l
     if not tracks and not result.faces:
         return events
     _note_model(state, result)
-    for track in _match(context, state, result, t_ms):
-        if not track.confirmed:
-            continue
-        due = step(track.case, t_ms, context.rule, context.limits.update_ms)
+    if len(tracks) + len(result.faces) > context.limits.tracks:
+        events += _make_room(context, state, moment)
+        tracks = state.tracks
+    for seen in _match(context, state, result, t_ms):
+        due, standard = _weigh(context, seen, t_ms)
         if due is not None:
-            events.append(violation(context, state, track, due, moment))
+            events.append(violation(context, state, seen[0], due, moment._replace(standard=standard)))
     if tracks:
         events += _drop_gone(context, state, moment)
     return events
@@ -46,57 +51,98 @@ def end_all(context: CameraContext, state: CameraState, reason: Reason, t_ms: in
     return list(_endings(context, state, tracks, (reason, Moment(t_ms))))
 
 
-def _match(context: CameraContext, state: CameraState, result: FrameResult, t_ms: int) -> Iterator[Track]:
-    """Give each face to its track, new tracks included, and give the tracks that saw a vote."""
-    tracks = state.tracks
-    faces = [tracker.face_of(reading.box) for reading in result.faces]
-    chosen = tracker.assign(tracks, faces, t_ms)
-    frame = Frame(
-        result.frame_id,
-        result.width,
-        result.height,
-        t_ms,
-        round(result.published_at * 1000),
-        round(result.inferred_at * 1000),
-    )
+def end_exempt(context: CameraContext, state: CameraState, t_ms: int) -> list[CloudEvent]:
+    """End the episodes of people of whom no mask is asked any more, since the plan or the hour has changed."""
+    events: list[CloudEvent] = []
+    for track in state.tracks:
+        forget_unknown(context.zones, track.places)
+        standard = context.standard(current(track.places), t_ms)
+        if track.case.is_open and not standard.rule.required:
+            due = release(track.case, track.last_ms, "policy_changed")
+            if due is not None:
+                events.append(violation(context, state, track, due, Moment(t_ms, standard=standard)))
+    return events
+
+
+def _match(context: CameraContext, state: CameraState, result: FrameResult, t_ms: int) -> list[_Seen]:
+    """Give each face to its track, new tracks included."""
+    tracks, readings = state.tracks, result.faces
+    faces = [face_of(reading.box) for reading in readings]
+    chosen = matching.assign(tracks, faces, t_ms, lambda index: _label(readings[index]))
+    hidden = occlusions([reading.box for reading in readings])
+    frame = _frame(result, t_ms)
+    size = (result.width, result.height)
     for track in tracks:
         track.misses += 1
-    known = [face for face, index in zip(faces, chosen, strict=True) if index >= 0]
-    seen = [(tracks[index], reading) for index, reading in zip(chosen, result.faces, strict=True) if index >= 0]
-    for (track, reading), face in zip(seen, known, strict=True):
-        track.see(face, t_ms)
-        track.sight = _sight(frame, reading)
-    born = 0
-    for face, index, reading in zip(faces, chosen, result.faces, strict=True):
-        if index >= 0 or len(tracks) >= context.limits.tracks or tracker.is_echo(face, known):
+    seen: list[_Seen] = []
+    known: list[Face] = []
+    strangers: list[int] = []
+    for index, (choice, reading) in enumerate(zip(chosen, readings, strict=True)):
+        if choice < 0:
+            strangers.append(index)
             continue
-        track = _birth(face, (result.session, result.seq, born), t_ms, _sight(frame, reading))
+        track, look = tracks[choice], look_of(reading, size, hidden[index])
+        track.see(faces[index], t_ms)
+        track.sight = Sight(frame, reading.box, reading.score, look.blur, look.yaw, look.occlusion)
+        seen.append((track, reading, look))
+        known.append(faces[index])
+    born = 0
+    for index in strangers:
+        face, reading = faces[index], readings[index]
+        if len(tracks) >= context.limits.tracks or matching.is_echo(face, known):
+            continue
+        look = look_of(reading, size, hidden[index])
+        track = _birth(
+            face,
+            (result.session, result.seq, born),
+            t_ms,
+            Sight(frame, reading.box, reading.score, look.blur, look.yaw, look.occlusion),
+        )
         tracks.append(track)
-        seen.append((track, reading))
+        seen.append((track, reading, look))
         known.append(face)
         born += 1
-    for track, reading in seen:
-        _vote(context, track, reading, t_ms)
-        yield track
+    return seen
 
 
-def _vote(context: CameraContext, track: Track, reading: FaceReading, t_ms: int) -> None:
-    frame, (x1, y1, x2, y2) = track.sight.frame, reading.box
-    face_px = max((x2 - x1) * frame.width, (y2 - y1) * frame.height)
-    vote = vote_of(reading, face_px, context.rule)
-    track.window.push(vote, context.rule.window)
-    track.case.verdict = decide(track.window, track.case.verdict, context.rule)
-    track.case.observe(vote, track.window, t_ms)
+def _frame(result: FrameResult, t_ms: int) -> Frame:
+    published_ms, inferred_ms = round(result.published_at * 1000), round(result.inferred_at * 1000)
+    return Frame(result.frame_id, result.width, result.height, t_ms, published_ms, inferred_ms)
+
+
+def _weigh(context: CameraContext, seen: _Seen, t_ms: int) -> tuple[Step | None, Standard]:
+    """Let one face of the frame vote on its track, under the policy of the place where it is."""
+    (track, reading, look), passage = seen, NO_PASSAGE
+    places, case = track.places, track.case
+    if context.zones:
+        passage = locate(context.zones, places, track.sight.box, t_ms, first=track.hits == 1)
+    standard = context.standard(current(places) if places else (), t_ms)
+    rule = standard.rule
+    vote = vote_of(reading, look, rule)
+    track.window.push(vote, rule.window)
+    case.verdict = decide(track.window, case.verdict, rule)
+    case.observe(vote, track.window, t_ms)
+    if not track.confirmed:
+        return None, standard
+    return step(case, t_ms, rule, context.limits.update_ms, passage), standard
+
+
+def _label(reading: FaceReading) -> int:
+    best = max(reading.probabilities)
+    return reading.probabilities.index(best) if best >= MIN_PROBABILITY else UNDETERMINED
 
 
 def _birth(face: Face, name: tuple[int, int, int], t_ms: int, sight: Sight) -> Track:
-    return Track(*name, 1, 0, t_ms, t_ms, *face, 0.0, 0.0, sight)
+    return Track(*name, 1, 0, t_ms, t_ms, *face, 0.0, 0.0, sight, still=(face.x, face.y, face.w, t_ms))
 
 
-def _sight(frame: Frame, reading: FaceReading) -> Sight:
-    x1, y1, x2, y2 = reading.box
-    box = (round(x1, 4), round(y1, 4), round(x2, 4), round(y2, 4))
-    return Sight(frame, box, round(reading.score, 3), None if reading.blur is None else round(reading.blur, 1))
+def _make_room(context: CameraContext, state: CameraState, moment: Moment) -> list[CloudEvent]:
+    """In a crowd, let those go who were lost, rather than wait for them and see nobody new."""
+    newest_ms = moment.t_ms - context.limits.lost_ms
+    lost = [track for track in state.tracks if track.last_ms < newest_ms]
+    if lost:
+        state.tracks = [track for track in state.tracks if track.last_ms >= newest_ms]
+    return list(_endings(context, state, lost, ("track_lost", moment)))
 
 
 def _drop_gone(context: CameraContext, state: CameraState, moment: Moment) -> list[CloudEvent]:
@@ -120,6 +166,13 @@ def _endings(
 
 def _note_model(state: CameraState, result: FrameResult) -> None:
     model = state.model
-    if (result.detector, result.classifier, result.backend) != (model.detector, model.classifier, model.backend):
+    same = _same(result.detector, model.detector) and _same(result.classifier, model.classifier)
+    if not same or result.backend != model.backend:
         state.model = ModelInfo(detector=result.detector, classifier=result.classifier, backend=result.backend)
     state.worker = result.worker
+
+
+def _same(one: ModelRef | None, other: ModelRef | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.digest == other.digest and one.version == other.version and one.name == other.name

@@ -18,9 +18,10 @@ class Limits:
         session_silent_ms: Silence of a session after which an older one may take over again.
         silent_ms: Silence of a camera (no result, no mark) after which it counts as offline.
         frames_stopped_ms: Time without a judged frame after which open episodes end, though the camera is online.
-        lost_ms: Time after which a person who is no longer seen is gone.
+        lost_ms: Time after which a person who is no longer seen is gone, if last seen at the picture's edge.
         lost_frames: Frames that must have missed the person too, so that a slow camera does not lose everybody.
         lost_at_most_ms: Time after which a person is gone however few frames there were.
+        reattach_ms: The same for a person who vanished within the picture, and may turn up again where expected.
         tentative_ms: Time that a face seen once waits for its second sight.
         tracks: Faces followed at a time.
         update_ms: Shortest pause between two updates of an episode, unless it becomes worse.
@@ -35,13 +36,14 @@ class Limits:
     lost_ms: int = 1500
     lost_frames: int = 2
     lost_at_most_ms: int = 6000
+    reattach_ms: int = 3500
     tentative_ms: int = 700
     tracks: int = 32
     update_ms: int = 5000
 
 
 DEFAULT_LIMITS = Limits()
-_CONFIRM_MS = 600  # at a high frame rate four votes come from one and the same moment
+CONFIRM_MS = 600  # at a high frame rate four votes come from one and the same moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Rule:
         return cls(
             name=policy.id,
             required=policy.required,
-            grace_ms=max(_CONFIRM_MS, round(policy.grace_s * 1000)),
+            grace_ms=max(CONFIRM_MS, round(policy.grace_s * 1000)),
             min_face_px=policy.min_face_px,
             min_votes=min(policy.min_votes, 40),
             min_share=policy.min_share,

@@ -23,6 +23,9 @@ class JudgeMetrics:
             ["camera", "reason"],
             registry=registry,
         )
+        self.plans_unusable = Counter(
+            "maskwatch_plans_unusable_total", "Published plans that could not be used.", registry=registry
+        )
         self.duplicates = Counter("maskwatch_results_duplicate_total", "Results that came again.", registry=registry)
         self.late = Counter("maskwatch_results_late_total", "Results that came after their turn.", registry=registry)
         self.rejected = Counter(
@@ -45,5 +48,9 @@ class JudgeMetrics:
         now = time.time()
         for event in events:
             self.events.labels(event.type).inc()
-            if isinstance(event.data, ViolationData) and event.data.reason not in ("camera_lost", "timeout"):
+            if isinstance(event.data, ViolationData) and event.data.reason not in (
+                "camera_lost",
+                "timeout",
+                "policy_changed",
+            ):
                 self.capture_to_event.observe(max(0.0, now - datetime.fromisoformat(event.time).timestamp()))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 
+from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.errors import SitePlanError
 from common.log import Log
-from common.siteplan import SitePlan, parse_plan
+from common.siteplan import SitePlan
 from workers.judge.context import CameraContext, context_of
 from workers.judge.limits import Limits
 
@@ -21,13 +22,16 @@ class Plans:
         store: Where the plan is published.
         limits: The judge's knobs, part of every context.
         host: Name of this machine, part of every event.
+        on_unusable: Told of every published plan that cannot be used.
     """
 
-    def __init__(self, store: PlanStore, limits: Limits, host: str) -> None:
-        self._store = store
+    def __init__(
+        self, store: PlanStore, limits: Limits, host: str, on_unusable: Callable[[], object] = lambda: None
+    ) -> None:
+        self._feed = PlanFeed(store)
+        self._on_unusable = on_unusable
         self._limits = limits
         self._host = host
-        self._version = 0
         self._plan: SitePlan | None = None
         self._contexts: dict[str, CameraContext] = {}
 
@@ -42,19 +46,17 @@ class Plans:
         Raises:
             BrokerError: The broker does not answer; the plan in force stays.
         """
-        if self._store.version() == self._version:
-            return False
-        found = self._store.load()
-        if found is None:
-            return False
-        self._version, payload = found
         try:
-            self._plan = parse_plan(json.loads(payload), f"published plan {self._version}")
-        except (SitePlanError, ValueError) as error:
-            _log.error("plan_unreadable", version=self._version, error=str(error)[:300])
+            plan = self._feed.poll()
+        except SitePlanError as error:
+            _log.error("plan_unusable", version=self._feed.version, error=str(error)[:300])
+            self._on_unusable()
             return False
-        self._contexts.clear()
-        _log.info("plan_in_force", version=self._version, site=self._plan.site, cameras=len(self._plan.cameras))
+        if plan is None:
+            return False
+        self._contexts = {name: one for name, one in self._contexts.items() if self._removed(name, plan)}
+        self._plan = plan
+        _log.info("plan_in_force", version=self._feed.in_force, site=plan.site, cameras=len(plan.cameras))
         return True
 
     def context(self, camera: str) -> CameraContext:
@@ -64,3 +66,7 @@ class Plans:
         if camera not in self._contexts:
             self._contexts[camera] = context_of(self._plan, camera, limits=self._limits, host=self._host)
         return self._contexts[camera]
+
+    def _removed(self, camera: str, plan: SitePlan) -> bool:
+        """Say whether a camera leaves with this plan; it keeps its names and policy for what is still to be closed."""
+        return self._plan is not None and self._plan.camera(camera) is not None and plan.camera(camera) is None

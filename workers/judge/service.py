@@ -89,7 +89,7 @@ def _build(clients: tuple[Client, Client], keys: Keys, judge: JudgeSettings, met
     client, blocking = clients
     store = PartitionStore(client, blocking, keys, me, judge.lease_s)
     seat = Seat(PartitionStore(client, blocking, seat_keys(keys), me, judge.lease_s), me)
-    plans = Plans(PlanStore(client, keys.prefix), judge.limits(), host)
+    plans = Plans(PlanStore(client, keys.prefix), judge.limits(), host, metrics.plans_unusable.inc)
     around = Surroundings(client, store, DeadLetters(client, keys), plans, metrics)
     return JudgeLoop(around, Holding(store, seat, me, keys.partitions, judge.renew_s), judge)
 

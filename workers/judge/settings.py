@@ -26,6 +26,9 @@ class JudgeSettings(BaseSettings):
     tail_ms: int = Field(default=3000, ge=0, le=60_000, description="Wait for frames that a producer says it sent.")
     silent_s: float = Field(default=8.0, ge=1, le=600, description="A camera silent for longer counts as offline.")
     lost_s: float = Field(default=1.5, ge=0.2, le=60, description="A person unseen for longer has left.")
+    reattach_s: float = Field(
+        default=3.5, ge=0, le=60, description="The same for one who vanished in mid picture and may turn up again."
+    )
 
     def limits(self) -> Limits:
         """Give the judge's knobs."""
@@ -35,5 +38,6 @@ class JudgeSettings(BaseSettings):
             tail_ms=self.tail_ms,
             silent_ms=round(self.silent_s * 1000),
             lost_ms=round(self.lost_s * 1000),
-            lost_at_most_ms=max(6000, round(self.lost_s * 4000)),
+            reattach_ms=round(max(self.lost_s, self.reattach_s) * 1000),
+            lost_at_most_ms=max(6000, round(max(4 * self.lost_s, self.reattach_s) * 1000)),
         )

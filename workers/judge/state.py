@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import WireError
-from common.events import ModelInfo
+from common.events import ModelInfo, sequence
 from common.schema import CameraState as Picture
 from workers.judge.accounting import Accounting, Book, book_from_json, book_to_json
 from workers.judge.episodes import Case
+from workers.judge.incidents import Incident, Incidents
 from workers.judge.tracker import Frame, Sight, Track
 from workers.judge.votes import VoteWindow
+from workers.judge.zoning import Presence
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 _PACK_ABOVE_BYTES = 1024
 _LARGEST_BYTES = 1 << 20
 
@@ -60,6 +62,7 @@ class CameraState:
         tracks: The faces that are followed.
         model: The model versions behind the last result.
         worker: Who inferred it.
+        incidents: Counts of its incident rules.
     """
 
     sequence: int = 0
@@ -68,6 +71,12 @@ class CameraState:
     tracks: list[Track] = field(default_factory=list)
     model: ModelInfo = field(default_factory=ModelInfo)
     worker: str = ""
+    incidents: Incidents = field(default_factory=dict)
+
+    def next_sequence(self) -> str:
+        """Give the next event its number."""
+        number, self.sequence = self.sequence, self.sequence + 1
+        return sequence(number)
 
     def to_bytes(self) -> bytes:
         """Write the state; above 1 KiB it is deflated."""
@@ -85,6 +94,8 @@ class CameraState:
             "f": list(frames),
             "t": tracks,
         }
+        if self.incidents:
+            raw["n"] = {name: incident.to_json() for name, incident in self.incidents.items()}
         text = json.dumps(raw, separators=(",", ":")).encode()
         return text if len(text) <= _PACK_ABOVE_BYTES else zlib.compress(text, 6)
 
@@ -135,7 +146,8 @@ def _state_from_json(raw: dict[str, Any]) -> CameraState:
     standing.closed = bool(closed)
     tracks = [_track_from_json(values, frames) for values in raw["t"]]
     model = ModelInfo.model_validate(raw["m"])
-    return CameraState(raw["q"], standing, book_from_json(raw["b"]), tracks, model, raw["i"])
+    incidents = {name: Incident.from_json(values) for name, values in raw.get("n", {}).items()}
+    return CameraState(raw["q"], standing, book_from_json(raw["b"]), tracks, model, raw["i"], incidents)
 
 
 def _track_to_json(track: Track, frames: dict[Frame, int]) -> list[Any]:
@@ -144,19 +156,23 @@ def _track_to_json(track: Track, frames: dict[Frame, int]) -> list[Any]:
     return [
         [track.session, track.first_seq, track.ordinal, track.hits, track.misses, track.first_ms, track.last_ms],
         [track.x, track.y, track.w, track.h, track.vx, track.vy],
-        [index, sight.box, sight.score, sight.blur],
+        [index, sight.box, round(sight.score, 3), sight.blur, sight.yaw, sight.occlusion],
         track.window.to_text(),
         _case_to_json(case),
+        {name: [int(one.inside), one.since_ms, one.frames, one.other_ms] for name, one in track.places.items()},
+        track.still,
     ]
 
 
 def _track_from_json(raw: list[Any], frames: list[Frame]) -> Track:
-    (session, first_seq, ordinal, hits, misses, first_ms, last_ms), motion, seen, votes, case = raw
+    (session, first_seq, ordinal, hits, misses, first_ms, last_ms), motion, seen, votes, case, places, still = raw
     x, y, w, h, vx, vy = motion
-    index, box, score, blur = seen
-    sight = Sight(frames[index], (box[0], box[1], box[2], box[3]), score, blur)
+    index, box, *looks = seen
+    sight = Sight(frames[index], (box[0], box[1], box[2], box[3]), *looks)
     track = Track(session, first_seq, ordinal, hits, misses, first_ms, last_ms, x, y, w, h, vx, vy, sight)
     track.window, track.case = VoteWindow.from_text(votes), _case_from_json(case)
+    track.still = (still[0], still[1], still[2], still[3])
+    track.places = {name: Presence(bool(inside), *times) for name, (inside, *times) in places.items()}
     return track
 
 
@@ -164,7 +180,8 @@ def _case_to_json(case: Case) -> list[Any]:
     head = [case.verdict, case.since_ms, case.best]
     if not case.ordinal:
         return head
-    said = [case.severity, case.told, case.told_ms, case.updates, case.started_ms, case.ended_ms]
+    said: list[Any] = [case.severity, case.told, case.told_ms, case.updates, case.started_ms, case.ended_ms]
+    said.append(case.rule)
     return [*head, int(case.is_open), case.ordinal, *said]
 
 
@@ -174,5 +191,5 @@ def _case_from_json(raw: list[Any]) -> Case:
     if rest:
         is_open, case.ordinal, *said = rest
         case.is_open = bool(is_open)
-        case.severity, case.told, case.told_ms, case.updates, case.started_ms, case.ended_ms = said
+        case.severity, case.told, case.told_ms, case.updates, case.started_ms, case.ended_ms, case.rule = said
     return case

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.events import UndeterminedReason
 from common.schema import FaceReading
 from workers.judge.limits import Rule
+from workers.judge.quality import AWAY_DEG, FRONTAL_DEG, Look
 
 MASK, NO_MASK, INCORRECT, UNDETERMINED = range(4)
 NAMES = ("mask", "no_mask", "incorrect", "undetermined")
@@ -19,30 +21,55 @@ LEAD = 0.15
 SWITCH_SHARE = 0.1
 SHARP_BLUR = 60.0
 CLEAR_FACE_PX = 48.0
+LEAST_BLUR = 2.0  # photographs enlarged to a soft 30 px still classify well above this
+MOST_OCCLUSION = 0.5
+_TOO_SMALL, _FACING_AWAY, _BLURRED, _OCCLUDED, _UNSURE = 1, 2, 3, 4, 15
+REASONS: dict[int, UndeterminedReason] = {
+    _TOO_SMALL: "too_small",
+    _FACING_AWAY: "facing_away",
+    _BLURRED: "blurred",
+    _OCCLUDED: "occluded",
+    _UNSURE: "unsure",
+}
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
 
 
-def vote_of(face: FaceReading, face_px: float, rule: Rule) -> int:
+def vote_of(face: FaceReading, look: Look, rule: Rule) -> int:
     """Turn what one frame shows into a vote.
 
     Args:
         face: The reading.
-        face_px: Longer side of the face, px.
+        look: How well it could be seen.
         rule: Says how small a face may be.
 
     Returns:
-        The vote; undetermined where the face is too small or no class is likely enough. Larger, sharper and more
-        certainly detected faces weigh more.
+        The vote. Larger, sharper, more certainly detected faces that look into the camera weigh more. Undetermined
+        where too little can be seen or no class is likely enough; its weight then is the reason, see `REASONS`.
     """
     probabilities = face.probabilities
     best = max(probabilities)
-    if face_px < rule.min_face_px or best < MIN_PROBABILITY:
-        return UNDETERMINED << 10 | 15 << 6 | round(best * 63)
-    weight = face.score * max(0.3, min(1.0, face_px / CLEAR_FACE_PX))
-    if face.blur is not None and face.blur < SHARP_BLUR:
-        weight *= max(0.3, face.blur / SHARP_BLUR)
+    reason = _too_thin(look, best, rule)
+    if reason:
+        return UNDETERMINED << 10 | reason << 6 | round(best * 63)
+    weight = face.score * max(0.3, min(1.0, look.face_px / CLEAR_FACE_PX))
+    if look.blur is not None and look.blur < SHARP_BLUR:
+        weight *= max(0.3, look.blur / SHARP_BLUR)
+    if look.yaw is not None and not -FRONTAL_DEG <= look.yaw <= FRONTAL_DEG:
+        weight *= max(0.3, 1 - 0.7 * (abs(look.yaw) - FRONTAL_DEG) / (AWAY_DEG - FRONTAL_DEG))
     return probabilities.index(best) << 10 | max(1, round(weight * 15)) << 6 | round(best * 63)
+
+
+def _too_thin(look: Look, best: float, rule: Rule) -> int:
+    if look.face_px < rule.min_face_px:
+        return _TOO_SMALL
+    if look.occlusion > MOST_OCCLUSION:
+        return _OCCLUDED
+    if look.yaw is not None and abs(look.yaw) > AWAY_DEG:
+        return _FACING_AWAY
+    if look.blur is not None and look.blur < LEAST_BLUR:
+        return _BLURRED
+    return _UNSURE if best < MIN_PROBABILITY else 0
 
 
 class VoteWindow:
@@ -124,3 +151,19 @@ def decide(window: VoteWindow, current: int, rule: Rule) -> int:
         return best if top >= rule.min_share * total else current
     firm = top >= min(1.0, rule.min_share + SWITCH_SHARE) * total and window.count[best] >= rule.min_votes
     return best if firm else current
+
+
+def why_undetermined(window: VoteWindow, rule: Rule) -> UndeterminedReason | None:
+    """Say why a window holds no verdict, or why most of its frames do not count.
+
+    Returns:
+        The commonest reason of the frames that do not count, where they are more than half; ``votes_disagree`` where
+        enough frames count and contradict one another; None where they agree, or there are just too few yet.
+    """
+    if 2 * window.count[UNDETERMINED] > len(window.votes):
+        codes = [(vote >> 6) & 15 for vote in window.votes if vote >> 10 == UNDETERMINED]
+        return REASONS.get(max(sorted(set(codes)), key=codes.count))
+    determined = len(window.votes) - window.count[UNDETERMINED]
+    if determined >= rule.min_votes and decide(window, UNDETERMINED, rule) == UNDETERMINED:
+        return "votes_disagree"
+    return None

@@ -9,9 +9,11 @@ from common.events import CameraStatusData, CloudEvent, ViolationData, timestamp
 from common.schema import CameraState as Picture
 from workers.judge.context import CameraContext
 from workers.judge.episodes import SEVERITIES, Step
+from workers.judge.ruling import Standard
 from workers.judge.state import CameraState
 from workers.judge.tracker import Sight, Track
-from workers.judge.votes import NAMES, VoteWindow
+from workers.judge.votes import NAMES, VoteWindow, why_undetermined
+from workers.judge.zoning import current, dwell_ms, entered
 
 
 class Moment(NamedTuple):
@@ -19,12 +21,14 @@ class Moment(NamedTuple):
 
     t_ms: int
     traceparent: str | None = None
+    standard: Standard | None = None
+    """What was asked of the person; None looks it up."""
 
 
 def violation(context: CameraContext, state: CameraState, track: Track, step: Step, moment: Moment) -> CloudEvent:
     """Word a message of a track's episode, and count it in the camera's sequence."""
     camera = context.camera.id
-    episode = events.episode_id(camera, context.rule.name, track.uid(camera), track.case.ordinal)
+    episode = events.episode_id(camera, track.case.rule, track.uid(camera), track.case.ordinal)
     kind = events.VIOLATION_TYPES[step.lifecycle]
     return CloudEvent(
         id=events.episode_event_id(episode, step.lifecycle, step.ordinal),
@@ -34,9 +38,9 @@ def violation(context: CameraContext, state: CameraState, track: Track, step: St
         time=_time(moment.t_ms),
         dataschema=events.schema_uri(kind),
         partitionkey=camera,
-        sequence=_next_sequence(state),
+        sequence=state.next_sequence(),
         traceparent=moment.traceparent,
-        data=_violation_data(context, state, track, step),
+        data=_violation_data(context, state, track, step, moment),
     )
 
 
@@ -63,7 +67,7 @@ def camera_status(context: CameraContext, state: CameraState, news: StatusNews, 
         time=_time(t_ms),
         dataschema=events.schema_uri(events.CAMERA_STATUS_TYPE),
         partitionkey=camera,
-        sequence=_next_sequence(state),
+        sequence=state.next_sequence(),
         data=CameraStatusData(
             state=news.picture,
             previous=previous,
@@ -76,12 +80,15 @@ def camera_status(context: CameraContext, state: CameraState, news: StatusNews, 
     )
 
 
-def _violation_data(context: CameraContext, state: CameraState, track: Track, step: Step) -> ViolationData:
-    case, sight = track.case, track.sight
+def _violation_data(
+    context: CameraContext, state: CameraState, track: Track, step: Step, moment: Moment
+) -> ViolationData:
+    case, sight = track.case, track.sight.rounded()
     label = case.verdict if step.reason == "class_changed" else case.told
     best, best_ms = case.best[label - 1] if label in (1, 2) else (0.0, 0)
     confidence = track.window.confidence(label) or best  # the last votes may all be undetermined
     until_ms = case.ended_ms if step.lifecycle == "ended" else track.last_ms
+    standard = moment.standard or context.standard(current(track.places), moment.t_ms)
     frame = sight.frame
     return ViolationData(
         lifecycle=step.lifecycle,
@@ -89,6 +96,7 @@ def _violation_data(context: CameraContext, state: CameraState, track: Track, st
         reason=step.reason,
         severity=SEVERITIES[case.severity],
         verdict=NAMES[label],
+        undetermined_reason=why_undetermined(track.window, standard.rule),
         confidence=round(confidence, 3),
         votes=_votes(track.window),
         top_score=max(best, round(confidence, 3)),
@@ -98,9 +106,11 @@ def _violation_data(context: CameraContext, state: CameraState, track: Track, st
             age_frames=track.hits,
             first_seen=_time(track.first_ms),
             last_seen=_time(track.last_ms),
+            stationary=track.stationary,
         ),
         object=_object(sight),
-        quality=events.Quality(face_px=max(_pixels(sight)), blur=sight.blur),
+        quality=events.Quality(face_px=max(_pixels(sight)), blur=sight.blur, yaw=sight.yaw, occlusion=sight.occlusion),
+        zones=_zones(track, until_ms),
         started_at=_time(case.started_ms),
         ended_at=_time(case.ended_ms) if step.lifecycle == "ended" else None,
         duration_ms=max(0, until_ms - case.started_ms),
@@ -114,9 +124,16 @@ def _violation_data(context: CameraContext, state: CameraState, track: Track, st
         ),
         camera=context.camera,
         model=state.model,
-        policy=context.policy,
+        policy=standard.policy,
         worker=events.WorkerInfo(id=state.worker, host=context.host),
     )
+
+
+def _zones(track: Track, t_ms: int) -> events.Zones:
+    places = track.places
+    if not places:
+        return events.Zones()
+    return events.Zones(current=current(places), entered=entered(places), dwell_ms=dwell_ms(places, t_ms))
 
 
 def _object(sight: Sight) -> events.FaceObject:
@@ -134,11 +151,6 @@ def _votes(window: VoteWindow) -> events.Votes:
     return events.Votes(
         mask=mask, no_mask=no_mask, incorrect=incorrect, undetermined=undetermined, frames=len(window.votes)
     )
-
-
-def _next_sequence(state: CameraState) -> str:
-    number, state.sequence = state.sequence, state.sequence + 1
-    return events.sequence(number)
 
 
 def _time(t_ms: int) -> str:
