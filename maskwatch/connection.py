@@ -76,12 +76,17 @@ class StateDesk:
         return read_plan(stored[1], f"published plan {stored[0]}")
 
 
-def desk() -> StateDesk:
-    """Open the state broker that the environment names, else that of a run on this machine."""
+def nearby_settings() -> ServiceSettings:
+    """Read how to reach the state broker: what the environment names, else that of a run on this machine."""
     settings = load(ServiceSettings)
     if "state_url" in settings.model_fields_set:
-        return StateDesk.open(settings)
-    return StateDesk.open(load(ServiceSettings, state_url=running_state_url()))
+        return settings
+    return load(ServiceSettings, state_url=running_state_url())
+
+
+def desk() -> StateDesk:
+    """Open the state broker of `nearby_settings`."""
+    return StateDesk.open(nearby_settings())
 
 
 def secret(value: SecretStr | None) -> str | None:

@@ -30,7 +30,7 @@ def render(monitor: Monitor, title: str, left_s: float | None) -> RenderableType
 
 def event_line(event: dict[str, Any]) -> str:
     """Write an event as one line for people."""
-    return "  ".join(cell.plain for cell in _event_row(event))
+    return "  ".join(cell.plain for cell in _event_row(event)).rstrip()
 
 
 def _cameras(figures: dict[str, CameraFigures], now: float) -> Table:
@@ -61,10 +61,8 @@ def _event_row(event: dict[str, Any]) -> tuple[Text, Text, Text, Text]:
     kind = event["type"].removeprefix("maskwatch.").removesuffix(".v1")
     clock = Text(event["time"][11:19], "dim")
     camera = Text(event["partitionkey"])
-    if kind == "camera.status":
-        return clock, camera, Text(kind), Text(f"{data['state']} {data.get('cause', '')}".strip())
     if not kind.startswith("violation."):
-        return clock, camera, Text(kind), Text(str(data.get("reason", "")))
+        return clock, camera, Text(kind), Text(f"{data.get('state', '')} {data.get('cause', '')}".strip())
     verdict = data["verdict"]
     votes = data["votes"]
     words = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from common.lifecycle import StopSignal
 from common.subscriber import Event, Gap, Item, Subscriber, Subscription
+from maskwatch.connection import nearby_settings
 from maskwatch.table import event_line
 
 
@@ -18,7 +19,7 @@ def tail_events(wanted: Subscription, *, as_json: bool) -> None:
     stop = StopSignal().install()
     if wanted.start.startswith("@"):
         wanted = replace(wanted, start="now", name=wanted.start[1:])
-    with Subscriber.connect(wanted, stop=stop) as events:
+    with Subscriber.open(nearby_settings(), wanted, stop=stop) as events:
         for item in events:
             print(_line(item, as_json=as_json), flush=True)
 

@@ -92,4 +92,4 @@ def test_a_gap_is_said_in_words_too(environment: dict[str, str], writer: EventWr
 
 def test_an_event_of_a_type_that_is_not_known_yet_is_shown(environment: dict[str, str], writer: EventWriter) -> None:
     writer.append("a", writer._event("a", "maskwatch.weather.changed.v1", "alert") | {"data": {"wind": 3}})
-    assert tail(environment, "--from", "0") == ["00:00:00  a  maskwatch.weather.changed.v1"]
+    assert tail(environment, "--from", "0") == ["00:00:00  a  weather.changed"]
