@@ -24,12 +24,14 @@ class CropPlan:
         margin: Share of the box's longer side around it.
         patch_margin: The same for the patch it is cut from.
         drawn_masks: Share of bare faces that get a mask drawn on.
+        augment: camera (degraded as cameras do), simple (turned, shifted, zoomed, mirrored) or none.
     """
 
     side: int
     margin: float
     patch_margin: float
     drawn_masks: float = 0.0
+    augment: str = "camera"
 
 
 def plain_crop(patch: Picture, plan: CropPlan) -> Picture:
@@ -57,8 +59,10 @@ def training_crop(
     """
     if label == NO_MASK and np.isfinite(landmarks).all() and random.random() < plan.drawn_masks:
         patch, label = draw_mask(patch, landmarks, random)
+    if plan.augment == "none":
+        return plain_crop(patch, plan), label
     picture = warp(patch, jitter(patch.shape[0], plan, random), (plan.side, plan.side))
-    return degrade(picture, random), label
+    return picture if plan.augment == "simple" else degrade(picture, random), label
 
 
 def jitter(patch_side: int, plan: CropPlan, random: np.random.Generator) -> FloatArray:

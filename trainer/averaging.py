@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 
 from common.errors import TrainingError
 from trainer.checkpoint import NAME
-from trainer.release import replace_file
+from trainer.files import replace_file
 
 
 def average_runs(first: Path, second: Path, share: float, into: Path) -> None:

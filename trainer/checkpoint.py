@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from common.errors import ManifestError, TrainingError
 from common.models.torch_load import fill
-from trainer.release import replace_file
+from trainer.files import replace_file
 
 NAME = "checkpoint.safetensors"
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from common.errors import TrainingError
+from common.models.manifest import LABELS
 from common.models.networks import ClassifierGraph, FaceClassifier
 from trainer.augment import CropPlan, plain_crop, training_crop
 from trainer.faces import PATCH_MARGIN, FaceSet
-from trainer.fit import Batch, prefetch
+from trainer.prefetch import Batch, prefetch
+from trainer.report import judged_faces
 from trainer.settings import ClassifierSettings
 
 LABEL_SHARES = (0.42, 0.42, 0.16)
@@ -32,6 +32,8 @@ class ClassifierTask:
         device: Where to compute.
     """
 
+    watched = ("val_loss", False)
+
     def __init__(
         self, network: FaceClassifier, faces: FaceSet, settings: ClassifierSettings, device: torch.device
     ) -> None:
@@ -42,7 +44,11 @@ class ClassifierTask:
         self.val_faces = faces.select(~faces.train)
         if not len(self.train_faces.labels):
             raise TrainingError("no training face is left; look at the list of skipped pictures")
-        self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks)
+        there = [LABELS[index] for index in np.unique(self.train_faces.labels)]
+        if len(there) < 2:
+            raise TrainingError(f"only {there[0]!r} among the training faces; two classes at least are needed")
+        self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks, settings.augment)
+        self._right = self._seen = 0
         self.weights = balance(self.train_faces.labels, self.train_faces.sources, self.train_faces.sizes)
         self.val_crops = crops_of(self.val_faces, self.plan)
 
@@ -58,6 +64,7 @@ class ClassifierTask:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Give an epoch's batches: uint8 (B, S, S, 3) BGR and int64 (B,) labels."""
+        self._right = self._seen = 0
         return prefetch(self._make(epoch))
 
     def _make(self, epoch: int) -> Iterator[Batch]:
@@ -82,15 +89,22 @@ class ClassifierTask:
         crops, labels = batch[0].to(self.device), batch[1].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
             logits = self.network(normalised(crops))
+        self._right += int((logits.detach().argmax(dim=1) == labels).sum())
+        self._seen += len(labels)
         return functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.smoothing)
 
     def evaluate(self) -> dict[str, float]:
-        """Score on the validation faces of at least 24 px."""
+        """Score on the validation faces of at least 24 px, or on all where none is so large."""
+        scores = {"train_accuracy": self._right / max(1, self._seen)}
+        if not len(self.val_faces.labels):
+            return scores
         probabilities = predict(self.network, self.val_crops, self.device)
-        large = self.val_faces.sizes >= 24
-        guess, truth = probabilities.argmax(axis=1)[large], self.val_faces.labels[large]
-        scores = {"accuracy": float((guess == truth).mean()) if large.any() else 0.0}
-        for index, name in ((0, "mask"), (1, "no_mask"), (2, "incorrect")):
+        judged = judged_faces(self.val_faces)
+        chances, truth = probabilities[judged], self.val_faces.labels[judged]
+        guess = chances.argmax(axis=1)
+        scores["val_loss"] = float(-np.log(np.clip(chances[np.arange(len(truth)), truth], 1e-7, 1)).mean())
+        scores["accuracy"] = float((guess == truth).mean())
+        for index, name in enumerate(LABELS):
             mine = truth == index
             if mine.any():
                 scores[f"recall_{name}"] = float((guess[mine] == index).mean())
@@ -134,27 +148,3 @@ def balance(labels: NDArray[np.int64], sources: NDArray[np.str_], sizes: NDArray
     weights *= np.where(sizes < 16, 0.4, 1.0)
     chances: NDArray[np.float64] = weights / weights.sum()
     return chances
-
-
-def load_backbone(network: FaceClassifier, path: Path) -> None:
-    """Start the backbone from a torchvision checkpoint in safetensors.
-
-    Raises:
-        TrainingError: The file does not hold this backbone; the network is unchanged.
-    """
-    try:
-        stored = load_file(path)
-    except Exception as error:
-        raise TrainingError(f"{path}: no safetensors file: {error}") from error
-    wanted = network.backbone.state_dict()
-    tensors = {
-        name.removeprefix("features."): tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in stored.items()
-    }
-    usable = {name: tensor for name, tensor in tensors.items() if name in wanted and tensor.shape == wanted[name].shape}
-    missing = sorted(set(wanted) - set(usable))
-    if missing:
-        raise TrainingError(
-            f"{path}: not the weights of this backbone; missing {missing[:3]} and {max(0, len(missing) - 3)} more"
-        )
-    network.backbone.load_state_dict(usable)

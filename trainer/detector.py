@@ -15,10 +15,10 @@ from common.images import Picture, resize
 from common.models.decode import decode, grid
 from common.models.networks import DetectorGraph, YuNet
 from trainer.canvases import Canvas, make_canvas
-from trainer.data import Scene, Skips, load_picture
+from trainer.data import Scene, Skips, clip_faces, load_picture
 from trainer.detector_loss import LossWeights, Target, detector_loss
 from trainer.finder import FaceFinder
-from trainer.fit import Batch, prefetch
+from trainer.prefetch import Batch, prefetch
 from trainer.scoring import ScoredPicture, average_precision
 from trainer.settings import DetectorSettings
 
@@ -40,6 +40,8 @@ class DetectorTask:
         device: Where to compute.
         skips: Takes note of pictures that cannot be read.
     """
+
+    watched = ("average_precision", True)
 
     def __init__(
         self, network: YuNet, scenes: list[Scene], settings: DetectorSettings, device: torch.device, skips: Skips
@@ -108,6 +110,8 @@ class DetectorTask:
 
     def evaluate(self) -> dict[str, float]:
         """Average precision of faces at a long side of 640 px, on an even choice of the validation pictures."""
+        if not self.val:
+            return {}
         finder = FaceFinder(DetectorGraph(self.network), min_score=0.02, max_iou=0.45)
         scored: list[ScoredPicture] = []
         for _, picture, boxes in self.val[:: -(-len(self.val) // GLANCE)]:
@@ -134,7 +138,8 @@ def store(scenes: list[Scene], skips: Skips) -> list[tuple[Picture, FloatArray]]
         height, width = picture.shape[:2]
         scale = min(1.0, STORED_LONG_SIDE_PX / max(height, width))
         small = resize(picture, (round(width * scale), round(height * scale)))
-        stored.append((small, (scene.boxes * scale).astype(np.float32)))
+        boxes = clip_faces(scene, (width, height), skips).boxes
+        stored.append((small, (boxes * scale).astype(np.float32)))
     return stored
 
 

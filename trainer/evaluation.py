@@ -19,8 +19,8 @@ from trainer.data import Portrait, Scene, Skips, load_picture, read_portraits, r
 from trainer.detector import UNBOXED_PX
 from trainer.faces import PATCH_MARGIN, FaceSet, cut_all
 from trainer.finder import FaceFinder
-from trainer.report import classifier_report, rounded
-from trainer.scoring import ScoredPicture, average_precision, match
+from trainer.report import classifier_report
+from trainer.scoring import ScoredPicture, average_precision, match, rounded
 
 
 def score_versions(

@@ -13,7 +13,7 @@ from common.geometry import FloatArray, iou_matrix, square_around
 from common.images import Picture, crop
 from common.models.decode import Detections
 from common.models.manifest import LABELS
-from trainer.data import Portrait, Scene, Skips, load_picture
+from trainer.data import Portrait, Scene, Skips, clip_faces, load_picture
 from trainer.finder import FaceFinder
 
 PATCH_SIDE = 160
@@ -48,11 +48,14 @@ class FaceSet:
         """Give a subset."""
         return FaceSet(*(getattr(self, name)[chosen] for name in self.__slots__))
 
-    def save(self, path: Path) -> None:
-        """Write to an uncompressed ``.npz``, aside first."""
+    def save(self, path: Path, about: str = "") -> None:
+        """Write to an uncompressed ``.npz``, aside first; ``about`` is kept beside the arrays."""
         aside = path.with_name(f".{path.stem}.partial.npz")
-        np.savez(aside, **{name: getattr(self, name) for name in self.__slots__})
-        aside.replace(path)
+        try:
+            np.savez(aside, about=np.array(about), **{name: getattr(self, name) for name in self.__slots__})
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> FaceSet:
@@ -151,10 +154,11 @@ def cut_all(
     faces: list[CutFace] = []
     for count, item in enumerate(items, 1):
         picture = load_picture(item.path, skips)
-        if picture is not None:
-            faces.extend(
-                cut_scene(item, picture, finder) if isinstance(item, Scene) else cut_portrait(item, picture, finder)
-            )
+        if picture is not None and isinstance(item, Scene):
+            whole = clip_faces(item, (picture.shape[1], picture.shape[0]), skips)
+            faces.extend(cut_scene(whole, picture, finder))
+        elif picture is not None and isinstance(item, Portrait):
+            faces.extend(cut_portrait(item, picture, finder))
         progress(count)
     return gather(faces)
 

@@ -17,6 +17,7 @@ class FaceFinder:
     def __init__(self, graph: nn.Module, *, min_score: float = 0.5, max_iou: float = 0.3) -> None:
         """Take a ``DetectorGraph``; faces below ``min_score`` are not reported."""
         self.graph = graph.eval()
+        self.device = next(graph.parameters()).device
         self.min_score = min_score
         self.max_iou = max_iou
 
@@ -35,7 +36,7 @@ class FaceFinder:
         canvas = (long_side, max(short, 32)) if width >= height else (max(short, 32), long_side)
         pixels, fit = letterbox(picture, canvas)
         with torch.inference_mode():
-            raw = self.graph(torch.from_numpy(pixels[None])).float().numpy()
+            raw = self.graph(torch.from_numpy(pixels[None]).to(self.device)).float().cpu().numpy()
         found = decode(raw, canvas, self.min_score, self.max_iou)[0]
         landmarks = fit.to_picture(found.landmarks.reshape(-1, 10)).reshape(-1, 5, 2)
         return Detections(fit.to_picture(found.boxes), np.asarray(found.scores, np.float32), landmarks)

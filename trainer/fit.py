@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,9 +15,12 @@ from torch import Tensor, nn
 
 from common.errors import TrainingError
 from trainer.checkpoint import load_checkpoint, save_checkpoint
+from trainer.files import replace_file
+from trainer.patience import Patience
+from trainer.prefetch import Batch
+from trainer.schedule import make_optimiser, rate_at
 from trainer.settings import Schedule
 
-Batch = tuple[Tensor, ...]
 History = list[dict[str, float]]
 
 
@@ -25,6 +28,7 @@ class Task(Protocol):
     """What is learnt: a network, its batches, its loss, its score."""
 
     network: nn.Module
+    watched: tuple[str, bool]  # name of the score that early stop watches, and whether higher is better
 
     def steps(self) -> int:
         """Give the number of steps of an epoch."""
@@ -62,26 +66,34 @@ def fit(task: Task, schedule: Schedule, run: Path, should_stop: Callable[[], boo
         One record an epoch: loss, rate, seconds and the validation scores.
 
     Raises:
-        TrainingError: Resuming what does not fit, or a loss that is not finite; finished checkpoints are untouched.
+        TrainingError: Resuming what does not fit, a loss that is not finite, or a full disk; finished checkpoints are
+            untouched.
     """
     run.mkdir(parents=True, exist_ok=True)
     optimiser = make_optimiser(task.network, schedule)
-    history: History = []
-    if schedule.resume:
-        history = load_checkpoint(run, task.network, optimiser)
-    elif schedule.threads:
-        torch.set_num_threads(schedule.threads)
+    history: History = load_checkpoint(run, task.network, optimiser) if schedule.resume else []
+    patience = Patience(run, schedule.patience, *task.watched)
     with _progress() as progress:
         for epoch in range(len(history), schedule.epochs):
+            if patience.is_spent(history):
+                progress.console.print(f"stopped early: no better {patience.score} in {schedule.patience} epochs")
+                break
             started = time.monotonic()
             record = train_epoch(task, optimiser, schedule, epoch, progress, should_stop)
             if record is None:
                 return history
             history.append({**record, **task.evaluate(), "seconds": round(time.monotonic() - started, 1)})
-            save_checkpoint(run, task.network, optimiser, history)
-            (run / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+            patience.keep(task.network, history)
+            _keep(run, task.network, optimiser, history)
             progress.console.print(_line(epoch, history[-1]))
+    if patience.restore(task.network, history):
+        _keep(run, task.network, optimiser, history)
     return history
+
+
+def _keep(run: Path, network: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> None:
+    save_checkpoint(run, network, optimiser, history)
+    replace_file(run / "history.json", json.dumps(history, indent=1).encode())
 
 
 def train_epoch(
@@ -131,30 +143,6 @@ def prepare(network: nn.Module, *, backbone_learns: bool) -> None:
         backbone.eval()
 
 
-def rate_at(schedule: Schedule, step: int, steps: int) -> float:
-    """Give the learning rate of a step: a short rise, then half a cosine down to a hundredth."""
-    rise = max(1, round(schedule.warm_up * steps))
-    if step < rise:
-        return schedule.rate * (step + 1) / rise
-    done = (step - rise) / max(1, steps - rise)
-    return schedule.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def make_optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Make the schedule's optimiser; weight decay is for matrices only."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": schedule.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    if schedule.optimiser == "adam":
-        return torch.optim.AdamW(groups, lr=schedule.rate)
-    if schedule.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=schedule.rate, momentum=0.9, nesterov=True)
-    return torch.optim.RMSprop(groups, lr=schedule.rate, momentum=0.9)
-
-
 def _line(epoch: int, record: dict[str, float]) -> str:
     return f"epoch {epoch + 1}: " + ", ".join(f"{key} {value:.4g}" for key, value in record.items() if key != "epoch")
 
@@ -164,41 +152,3 @@ def _progress() -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
         TextColumn("rate {task.fields[rate]:.2e}"), TimeElapsedColumn(), TimeRemainingColumn(), transient=True,
     )  # fmt: skip
-
-
-def prefetch(make: Iterator[Batch], depth: int = 4) -> Iterator[Batch]:
-    """Prepare batches in a thread while the network computes; an error in the thread is raised here."""
-    import queue
-    import threading
-
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
-    closed = threading.Event()
-
-    def put(item: Batch | BaseException | None) -> bool:
-        while not closed.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for batch in make:
-                if not put(batch):
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 (carried over to the reader, which raises it)
-            put(error)
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        closed.set()
-        thread.join()

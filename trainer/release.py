@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from common.errors import ProbeError
 from common.models.manifest import LABELS, MANIFEST_NAME, Blob, ClassifierInput, DetectorInput, Kind, Manifest
 from common.models.networks import ClassifierGraph, DetectorGraph
 from common.models.probe import Probe
+from trainer.files import replace_file
 from trainer.model_card import model_card
 from trainer.onnx_export import export_onnx
 
@@ -149,16 +149,6 @@ def _half_tensors(network: nn.Module) -> dict[str, Tensor]:
 def _store(path: Path, data: bytes) -> Blob:
     replace_file(path, data)
     return Blob(file=path.name, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 __all__ = ["Kind", "ReleaseNotes", "release_classifier", "release_detector"]

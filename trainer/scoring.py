@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +54,11 @@ def average_precision(
         ignore_below_px: Unmatched boxes whose longer side is below this are not counted as wrong.
         min_iou: Overlap from which a box stands for a face.
     """
-    recall, precision = precision_recall(pictures, ignore_below_px=ignore_below_px, min_iou=min_iou)
+    return area_under(*precision_recall(pictures, ignore_below_px=ignore_below_px, min_iou=min_iou))
+
+
+def area_under(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Give the area under a precision-recall curve, 0..1 (all points, precision made monotonic); 0 for none."""
     if not len(recall):
         return 0.0
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -73,11 +79,26 @@ def precision_recall(
         scores.append(picture.scores[counted])
         hits.append(matched[counted] >= 0)
         faces += len(picture.truth)
-    if not faces:
+    return curve(np.concatenate(scores), np.concatenate(hits), float(faces))
+
+
+def curve(
+    scores: NDArray[np.floating], hits: NDArray[np.bool_], faces: float, weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give recall and precision, each float64 (K,), as the score threshold falls.
+
+    Args:
+        scores: float, (K,).
+        hits: bool, (K,), whether each found box stands for a face.
+        faces: How many faces are there, weighted as the boxes are; 0 gives empty curves.
+        weights: float64, (K,), at least 0: how often each box counts; None counts each once.
+    """
+    if faces <= 0:
         return np.zeros(0), np.zeros(0)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    right = np.cumsum(np.concatenate(hits)[order])
-    return right / faces, right / np.arange(1, len(order) + 1)
+    order = np.argsort(-scores, kind="stable")
+    counts = np.ones(len(order)) if weights is None else weights[order]
+    right, said = np.cumsum(counts * hits[order]), np.cumsum(counts)
+    return right / faces, right / np.maximum(said, 1e-12)
 
 
 def confusion(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -156,3 +177,14 @@ def best_temperature(probabilities: FloatArray, truth: NDArray[np.int64]) -> flo
         log_sum = np.log(np.exp(scaled).sum(axis=1))
         losses.append(float((log_sum - scaled[np.arange(len(truth)), truth]).mean()))
     return round(float(candidates[int(np.argmin(losses))]), 4)
+
+
+def rounded(value: Any) -> Any:
+    """Round every float to four digits; what cannot be computed becomes None, as JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Optimiser = Literal["adam", "sgd", "rmsprop"]
 Backbone = Literal["frozen", "unfrozen", "staged"]
+Augmentation = Literal["camera", "simple", "none"]
 
 
 class Schedule(BaseModel):
@@ -22,11 +23,14 @@ class Schedule(BaseModel):
     optimiser: Optimiser = Field("adam", description="adam (decoupled weight decay), sgd (momentum 0.9) or rmsprop.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay of matrices.")
     warm_up: float = Field(0.05, ge=0, le=0.5, description="Share of all steps in which the rate rises to its height.")
+    course: Literal["cosine", "constant"] = Field("cosine", description="How the rate goes on after its height.")
+    patience: int = Field(0, ge=0, description="Epochs without a better validation score before stopping; 0: never.")
     seed: int = Field(1, ge=0, description="Seed of everything random.")
     threads: int = Field(0, ge=0, le=256, description="CPU threads; 0 leaves torch's choice.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     half: bool = Field(False, description="Compute in bfloat16 where that is safe (weights and loss stay float32).")
     resume: bool = Field(False, description="Go on from the run folder's last finished epoch.")
+    overwrite: bool = Field(False, description="Start over in a run folder that holds a finished epoch.")
 
 
 class ClassifierSettings(BaseModel):
@@ -34,14 +38,21 @@ class ClassifierSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scenes: list[Path] = Field(default=[], description="faces.jsonl files of pictures with boxes.")
-    crops: list[Path] = Field(default=[], description="crops.jsonl files of pictures with one person.")
+    recipe: str = Field("", description="Name of the recipe that the settings come from, if any.")
+    scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
+    crops: list[Path] = Field(
+        default=[], description="crops.jsonl files, packs, or folders with a folder per class, of one-person pictures."
+    )
+    val: float = Field(0.15, ge=0, le=0.9, description="Share of groups kept for validation where a folder has none.")
     detector: Path | None = Field(None, description="Detector version that cuts the crops; none means the bundled one.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
     cache: Path | None = Field(None, description="Where cut faces are kept between runs; none means the run folder.")
     architecture: Literal["mobilenet_v2", "resnet50"] = Field("mobilenet_v2", description="Backbone.")
-    weights: Path | None = Field(
-        None, description="Backbone weights (safetensors) to start from; none means untrained."
+    weights: str | None = Field(
+        None, description="imagenet (by name, downloaded), a safetensors file, or none for an untrained backbone."
+    )
+    weights_input: Literal["symmetric", "imagenet"] = Field(
+        "symmetric", description="What a weights file was trained on: RGB -1..1, or ImageNet mean and deviation."
     )
     start: Path | None = Field(None, description="Run folder whose whole classifier is where this run starts.")
     backbone: Backbone = Field(
@@ -54,8 +65,11 @@ class ClassifierSettings(BaseModel):
     margin: float = Field(0.25, ge=0, le=0.5, description="Share of the box's longer side added on every side.")
     smoothing: float = Field(0.02, ge=0, lt=0.5, description="Label smoothing.")
     drawn_masks: float = Field(0.25, ge=0, le=1, description="Share of bare training faces that get a mask drawn on.")
+    augment: Augmentation = Field(
+        "camera", description="camera: as cameras degrade; simple: turn, shift, zoom, mirror; none."
+    )
     samples: int = Field(0, ge=0, description="Faces drawn for an epoch, balanced; 0 means as many as there are.")
-    schedule: Schedule = Schedule()
+    schedule: Schedule = Schedule(rate=7e-4)
 
 
 class DetectorSettings(BaseModel):
@@ -63,11 +77,11 @@ class DetectorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scenes: list[Path] = Field(default=[], description="faces.jsonl files of pictures with boxes.")
+    scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
     weights: Path | None = Field(None, description="Weights (safetensors) to start from; none means untrained.")
     side: int = Field(384, ge=64, le=1024, multiple_of=32, description="Side of the square training canvas, px.")
     mosaic: float = Field(0.3, ge=0, le=1, description="Share of canvases that show four pictures.")
     landmark_weight: float = Field(0.1, ge=0, le=10, description="Weight of keeping the starting network's landmarks.")
     repeat: int = Field(1, ge=1, le=100, description="Times each picture is used in an epoch.")
-    schedule: Schedule = Schedule(epochs=20, batch=16, rate=2e-3)
+    schedule: Schedule = Schedule(epochs=20, batch=16, rate=1.5e-3)

@@ -9,7 +9,7 @@ import typer
 
 app = typer.Typer(help="Score networks, or a foreign system's predictions, on labelled pictures.", no_args_is_help=True)
 
-SPLIT = typer.Option("val", "--split", help="Split by its name in the index (val, train), or all.")
+SPLIT = typer.Option(None, "--split", help="Split by its name in the index, or all; else val where there is one.")
 RELEASE = typer.Option(
     None, "--release", help="Folder with detector/ or classifier/ or both; else the bundled release."
 )
@@ -28,7 +28,7 @@ AS_JSON = typer.Option(False, "--json", help="One JSON object, last on standard 
 @app.command()
 def scenes(
     data: Path = typer.Argument(help="Folder with faces.jsonl, or such a file."),
-    split: str = SPLIT,
+    split: str | None = SPLIT,
     long_side: int = typer.Option(640, "--long-side", min=64, max=2048, help="Long side of the canvas, px."),
     release: Path | None = RELEASE,
     against: Path | None = AGAINST,
@@ -48,7 +48,7 @@ def scenes(
 @app.command()
 def crops(
     data: Path = typer.Argument(help="Folder with crops.jsonl, or such a file."),
-    split: str = SPLIT,
+    split: str | None = SPLIT,
     long_side: int = typer.Option(320, "--long-side", min=64, max=2048, help="Long side of the canvas, px."),
     release: Path | None = RELEASE,
     against: Path | None = AGAINST,

@@ -18,14 +18,18 @@ from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import load_graph
 from trainer.averaging import average_runs
 from trainer.checkpoint import NAME
-from trainer.classifier import ClassifierTask, balance, load_backbone
+from trainer.classifier import ClassifierTask, balance
 from trainer.data import Scene, Skips
 from trainer.detector import DetectorTask
 from trainer.faces import PATCH_SIDE, CutFace, FaceSet, gather
-from trainer.fit import fit, prefetch, rate_at
+from trainer.fit import fit
+from trainer.prefetch import prefetch
 from trainer.release_notes import standard_notes
-from trainer.runs import release_run, run_detector
+from trainer.runs import run_detector
+from trainer.schedule import rate_at
 from trainer.settings import ClassifierSettings, DetectorSettings, Schedule
+from trainer.versions import release_run
+from trainer.weights import load_backbone
 
 CPU = torch.device("cpu")
 COLOURS = ((220, 60, 60), (60, 60, 220), (60, 220, 60))
