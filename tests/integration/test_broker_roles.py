@@ -30,7 +30,8 @@ ROLES = {
     "+xread +evalsha +script|load +hget +hmget +hset +hdel +hgetall +time +xadd +xtrim "
     f"{SITE_READER}",
     "subscriber": f"{EVERYBODY} %R~mw:{{*}}:ev +xread +xrange +xrevrange {SITE_READER}",
-    "operator": f"{EVERYBODY} %RW~mw:{{site}}:* +get +set +evalsha +script|load +hset +hget +hmget +xadd +xrange +xrevrange +time",
+    "operator": f"{EVERYBODY} %RW~mw:{{site}}:* +get +set +evalsha +script|load +hset +hget +hmget "
+    "+xadd +xrange +xrevrange +time",
 }
 """The users of `docs/streams.md`, in the words of ACL SETUSER."""
 
