@@ -22,14 +22,21 @@ local function later(a, b)
   return #an > #bn or (#an == #bn and an > bn)
 end
 local moved = 0
-for at = 2, #ARGV, 2 do
+for at = 3, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[at])
   if not held or ARGV[1] == 'back' or later(ARGV[at + 1], held) then
     redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
     moved = moved + 1
   end
 end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[2], ARGV[2], time[1])
 return moved
+""")
+
+_FORGET = Script("""#!lua flags=allow-oom
+redis.call('HDEL', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])
 """)
 
 
@@ -60,14 +67,20 @@ class CursorStore:
 
     def forget(self, name: str) -> bool:
         """Remove a name; False where there was none."""
-        return bool(call(self._client, "DEL", self._key(name)))
+        return bool(_FORGET.run(self._client, [self._key(name), self._keys.site("cursors")], [name]))
+
+    def names(self) -> dict[str, int]:
+        """Give every name under which cursors are stored, with when they were stored last, s since 1970."""
+        found = call(self._client, "HGETALL", self._keys.site("cursors"))
+        return {name.decode(): int(at) for name, at in found.items()}
 
     def _save(self, name: str, cursors: Mapping[int, str], rule: str) -> int:
-        arguments = [rule]
+        arguments = [rule, name]
         for partition, cursor in cursors.items():
             milliseconds, number = order_of(cursor)
             arguments += [str(partition), f"{milliseconds}-{number}"]
-        return int(_SAVE.run(self._client, [self._key(name)], arguments)) if cursors else 0
+        keys = [self._key(name), self._keys.site("cursors")]
+        return int(_SAVE.run(self._client, keys, arguments)) if cursors else 0
 
     def _key(self, name: str) -> str:
         if not _NAME.fullmatch(name):

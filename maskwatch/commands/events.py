@@ -1,4 +1,4 @@
-"""``maskwatch events tail``."""
+"""``maskwatch events tail | readers | forget``."""
 
 from __future__ import annotations
 
@@ -25,3 +25,19 @@ def tail(
 
     wanted = Subscription(start=start, cameras=tuple(camera), types=tuple(kind), follow=follow)
     tail_events(wanted, as_json=as_json)
+
+
+@app.command()
+def readers(as_json: bool = typer.Option(False, "--json", help="One JSON list.")) -> None:
+    """List the names under which places in the log are remembered."""
+    from maskwatch.readers import list_readers
+
+    list_readers(as_json=as_json)
+
+
+@app.command()
+def forget(name: str = typer.Argument(help="A name of `events readers`.")) -> None:
+    """Forget the place of a reader that is gone for good."""
+    from maskwatch.readers import forget_reader
+
+    forget_reader(name)

@@ -176,6 +176,24 @@ def test_after_kill_9_nothing_is_lost_and_repeats_have_the_same_id(
         assert receiver.ids(camera) == [identity for identity in made if identity in receiver.ids(camera)]
 
 
+def test_of_two_notifiers_one_delivers_and_the_other_takes_over(
+    start: Start, receiver: Receiver, writer: EventWriter
+) -> None:
+    """Each event comes once while both run, and all come although the first is killed."""
+    first = start(hook(receiver))
+    until(lambda: first.metric("maskwatch_notify_on_duty") == 1, 20)
+    second = start(hook(receiver))
+    until(lambda: "standing_by" in second.text, 20)
+    made = writer.write("a", 30)
+    until(lambda: receiver.ids() == made, 20)
+    assert second.page("/readyz") == "ok\n"
+    first.end(signal.SIGKILL)
+    made += writer.write("b", 10)
+    until(lambda: set(receiver.ids()) == set(made), 20)
+    assert second.metric("maskwatch_notify_on_duty") == 1
+    assert second.end() == 0
+
+
 def test_sigterm_stores_the_place_so_that_nothing_is_sent_twice(
     start: Start, receiver: Receiver, writer: EventWriter
 ) -> None:

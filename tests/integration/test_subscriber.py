@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -134,8 +135,10 @@ def test_a_stored_cursor_only_moves_forward(brokers: Brokers) -> None:
     assert store.advance("dash", {1: "5-9"}) == 0
     store.set_back("dash", {1: "4-0"})
     assert store.load("dash")[1] == "4-0"
+    assert store.names()["dash"] == pytest.approx(time.time(), abs=5)
     assert store.forget("dash")
     assert not store.forget("dash")
+    assert store.names() == {}
 
 
 @pytest.mark.parametrize("name", ["A", "a b", "../x", "x" * 64])
@@ -286,7 +289,7 @@ READING = [*EVERYBODY, "%R~mw:{*}:ev", "+xread", "+xrange", "+xrevrange", "(%R~m
 REMEMBERING = [
     *READING,
     "+xinfo|stream",
-    "(%RW~mw:{site}:cursor:* +hgetall +evalsha +script|load +hget +hset)",
+    "(%RW~mw:{site}:cursor* +hgetall +evalsha +script|load +hget +hset +time)",
 ]
 """The users of `docs/delivery.md`."""
 

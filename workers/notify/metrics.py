@@ -13,6 +13,7 @@ class NotifyMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.broker = BrokerMetrics(registry)
         receiver = ["receiver"]
+        self.on_duty = Gauge("maskwatch_notify_on_duty", "1: this one delivers; 0: it stands by.", registry=registry)
         self.pending = Gauge(
             "maskwatch_webhook_pending", "Events read and not yet delivered.", receiver, registry=registry
         )

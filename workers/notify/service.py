@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from common.health import HealthServer
 from common.lifecycle import Deadline, StopSignal
@@ -13,6 +14,7 @@ from common.metrics import process_registry
 from common.settings import ServiceSettings
 from common.subscriber import Subscriber
 from workers.notify.courier import Courier, Errand
+from workers.notify.duty import Duty
 from workers.notify.metrics import NotifyMetrics
 from workers.notify.mqtt import MqttSender
 from workers.notify.receivers import Receiver, load_receivers
@@ -29,7 +31,8 @@ _CUT_AFTER = 0.75
 def run(connection: ServiceSettings, notify: NotifySettings, stop: StopSignal) -> int:
     """Deliver events until ``stop``, then what can be delivered at once within the grace period.
 
-    Run one per installation: two would deliver everything twice. A broker that does not answer is waited for.
+    Of several notifiers of an installation one delivers; the others stand by and take over within ``notify.lease_s``
+    plus 1 s. A broker that does not answer is waited for.
 
     Args:
         connection: Brokers (only the state endpoint is used), key names, metrics port.
@@ -44,38 +47,67 @@ def run(connection: ServiceSettings, notify: NotifySettings, stop: StopSignal) -
     """
     registry = process_registry()
     metrics = NotifyMetrics(registry)
-    couriers = [_courier(receiver, connection, notify, metrics, stop) for receiver in load_receivers(notify.receivers)]
+    receivers = load_receivers(notify.receivers)
+    duty = Duty(connection, notify.lease_s, metrics)
+    shift = _Shift([_courier(receiver, connection, notify, metrics, StopSignal()) for receiver in receivers])
     with ExitStack() as stack:
+        stack.callback(duty.give_back)
         if connection.metrics_port is not None:
             address = (connection.metrics_host, connection.metrics_port)
-            server = HealthServer(registry, address, alive=lambda: _alive(couriers), ready=lambda: _ready(couriers))
+            server = HealthServer(
+                registry, address, alive=lambda: _alive(duty, shift), ready=lambda: _ready(duty, shift)
+            )
             _log.info("metrics_served", host=connection.metrics_host, port=stack.enter_context(server).port)
-        return _serve(couriers, stop, connection.grace_s)
+        while duty.take(stop):
+            over = StopSignal()
+            shift.couriers = [_courier(receiver, connection, notify, metrics, over) for receiver in receivers]
+            shift.working = True
+            broken = _serve(shift.couriers, duty, (stop, over), connection.grace_s)
+            shift.working = False
+            if broken or stop.is_set():
+                return int(broken)
+    return 0
 
 
-def _serve(couriers: list[Courier], stop: StopSignal, grace_s: float) -> int:
+@dataclass(slots=True)
+class _Shift:
+    """The couriers, while this notifier is the one that delivers; made once before that, so that bad settings show."""
+
+    couriers: list[Courier]
+    working: bool = False
+
+
+def _serve(couriers: list[Courier], duty: Duty, ends: tuple[StopSignal, StopSignal], grace_s: float) -> bool:
+    """Run the couriers until the process is to end or the duty is lost; says whether one broke."""
+    stop, over = ends
     threads = [
-        threading.Thread(target=one.run, args=(stop, grace_s * _CUT_AFTER / 2), name=one.name, daemon=True)
+        threading.Thread(target=one.run, args=(over, grace_s * _CUT_AFTER / 2), name=one.name, daemon=True)
         for one in couriers
     ]
     for thread in threads:
         thread.start()
     broken = False
-    while not stop.wait(_WATCH_S):
-        if not all(thread.is_alive() for thread in threads) and not stop.is_set():
-            broken = True
-            _log.error("worker_broke", receivers=[thread.name for thread in threads if not thread.is_alive()])
-            stop.set("a worker broke")
+    while not broken and not stop.wait(_WATCH_S) and duty.keep(time.monotonic()):
+        broken = not all(thread.is_alive() for thread in threads)
+    if broken:
+        _log.error("worker_broke", receivers=[thread.name for thread in threads if not thread.is_alive()])
+    elif not stop.is_set():
+        _log.warning("duty_lost", advice="another notifier delivers now; this one stands by")
+    over.set("a worker broke" if broken else stop.reason)
+    _end(list(zip(couriers, threads, strict=True)), grace_s)
+    _log.info("stopped", reason=over.reason)
+    return broken
+
+
+def _end(working: list[tuple[Courier, threading.Thread]], grace_s: float) -> None:
     deadline, cut = Deadline.after(grace_s), Deadline.after(grace_s * _CUT_AFTER)
-    for thread in threads:
+    for _, thread in working:
         thread.join(cut.left_s())
-    for courier, thread in zip(couriers, threads, strict=True):
+    for courier, thread in working:
         if thread.is_alive():
             courier.sender.cancel()
-    for thread in threads:
+    for _, thread in working:
         thread.join(deadline.left_s())
-    _log.info("stopped", reason=stop.reason)
-    return 1 if broken else 0
 
 
 def _courier(
@@ -100,11 +132,15 @@ def _sender(receiver: Receiver) -> WebhookSender | MqttSender:
     return MqttSender(receiver.mqtt, receiver.name)
 
 
-def _alive(couriers: list[Courier]) -> str:
+def _alive(duty: Duty, shift: _Shift) -> str:
     now = time.monotonic()
-    hung = [courier.name for courier in couriers if now - courier.beat_s > _HUNG_S]
+    if not shift.working:
+        return "no attempt to take over for two minutes" if now - duty.beat_s > _HUNG_S else ""
+    hung = [courier.name for courier in shift.couriers if now - courier.beat_s > _HUNG_S]
     return f"no turn for two minutes: {', '.join(hung)}" if hung else ""
 
 
-def _ready(couriers: list[Courier]) -> str:
-    return next((f"{courier.name}: {courier.trouble}" for courier in couriers if courier.trouble), "")
+def _ready(duty: Duty, shift: _Shift) -> str:
+    if not shift.working:
+        return duty.trouble
+    return next((f"{courier.name}: {courier.trouble}" for courier in shift.couriers if courier.trouble), "")

@@ -21,6 +21,7 @@ class NotifySettings(BaseSettings):
     longest_retry_s: float = Field(default=60.0, gt=0, le=3600, description="Longest pause between two attempts.")
     retry_for_s: float = Field(default=86_400.0, gt=0, le=2_592_000, description="An event is given up after this.")
     pending: int = Field(default=5000, ge=1, le=100_000, description="Undelivered events that a receiver may hold.")
+    lease_s: float = Field(default=6.0, ge=1, le=60, description="Another takes over after this long without a sign.")
     save_every_s: float = Field(default=1.0, gt=0, le=60, description="How often a receiver's place is stored.")
 
     def schedule(self, retry_for_s: float | None = None) -> Schedule:
