@@ -37,4 +37,17 @@ class BrokerMetrics:
         self.errors = Counter(
             "maskwatch_broker_errors_total", "Broker errors by code.", ["endpoint", "code"], registry=registry
         )
-        self.up = Gauge("maskwatch_broker_up", "1 while the broker answers.", ["endpoint"], registry=registry)
+        endpoint = ["endpoint"]
+        self.up = Gauge("maskwatch_broker_up", "1 while the broker answers.", endpoint, registry=registry)
+        self.skew = Gauge(
+            "maskwatch_clock_skew_seconds", "This machine's clock less the broker's.", endpoint, registry=registry
+        )
+        self.memory = Gauge("maskwatch_broker_memory_bytes", "Memory in use there.", endpoint, registry=registry)
+        self.memory_limit = Gauge(
+            "maskwatch_broker_memory_limit_bytes", "At this much it refuses writes; 0: never.", endpoint,
+            registry=registry,
+        )  # fmt: skip
+        self.persisting = Gauge(
+            "maskwatch_broker_persistence_ok", "0 while it cannot write what it ought to keep.", endpoint,
+            registry=registry,
+        )  # fmt: skip

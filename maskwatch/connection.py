@@ -17,7 +17,7 @@ from common.errors import ConfigError
 from common.partition import Keys
 from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan
-from maskwatch.neighbour import running_state_url
+from maskwatch.neighbour import FRAMES, running_url
 
 READ_BLOCK_S = 0.5
 
@@ -81,7 +81,7 @@ def nearby_settings() -> ServiceSettings:
     settings = load(ServiceSettings)
     if "state_url" in settings.model_fields_set:
         return settings
-    return load(ServiceSettings, state_url=running_state_url())
+    return load(ServiceSettings, state_url=running_url(), frames_url=running_url(FRAMES))
 
 
 def desk() -> StateDesk:

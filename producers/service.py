@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TypeVar
@@ -17,6 +18,7 @@ from common.broker.frames import FrameWriter, Janitor
 from common.broker.layout import ensure_layout
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
+from common.broker.vitals import VitalSigns
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from common.health import HealthServer
 from common.lifecycle import Deadline, StopSignal
@@ -146,7 +148,7 @@ class _Process:
             lambda camera: self._metrics.forget(camera, (reason.value for reason in Drop)),
             max(_LINGER_S, 2 * self._connection.max_age_s),
         )
-        arguments = (Janitor(frames, keys), roster)
+        arguments = (Janitor(frames, keys), roster, VitalSigns(frames, "frames", self._metrics.broker))
         threading.Thread(target=self._tidy, args=arguments, name="janitor", daemon=True).start()
         if cameras is not None:
             self._run_these(roster, cameras)
@@ -200,10 +202,11 @@ class _Process:
                 self._stop.wait(backoff.next_s())
         return None
 
-    def _tidy(self, janitor: Janitor, roster: Roster) -> None:
+    def _tidy(self, janitor: Janitor, roster: Roster, vitals: VitalSigns) -> None:
         """Remove frames that are too old, so that none outlives its use; the link tells of a broker that is away."""
         while not self._stop.wait(_JANITOR_PERIOD_S):
             try:
+                vitals.look(time.monotonic())
                 janitor.trim(roster.tidied(), self._connection.max_age_s)
             except BrokerError as error:
                 _log.debug("janitor_failed", code=error.code)
