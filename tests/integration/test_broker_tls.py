@@ -38,27 +38,28 @@ def make_authority(folder: Path, name: str) -> Path:
     return folder / f"{name}.pem"
 
 
-def make_server(folder: Path, name: str, subject: str) -> None:
-    """Make a server's key and certificate, signed by the authority ``ca``."""
+def make_server(folder: Path, name: str, subject: str, days: int = 2) -> None:
+    """Make a server's key and certificate, signed by the authority ``ca``; it ran out if ``days`` is below 0."""
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(folder, "req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=broker")
     (folder / f"{name}.ext").write_text(f"subjectAltName={subject}\nauthorityKeyIdentifier=keyid\n")
     authority = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial")
     openssl(
         folder,
-        *("x509", "-req", "-in", f"{name}.csr", *authority, "-days", "2"),
+        *("x509", "-req", "-in", f"{name}.csr", *authority, "-days", str(days)),
         *("-extfile", f"{name}.ext", "-out", f"{name}.pem"),
     )
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, a stranger's authority, a server with the right name and one with a wrong one."""
+    """An authority, a stranger's authority, servers with the right name, with a wrong one, and expired."""
     folder = tmp_path_factory.mktemp("certificates")
     make_authority(folder, "ca")
     make_authority(folder, "stranger")
     make_server(folder, "right", "IP:127.0.0.1")
     make_server(folder, "wrong", "DNS:other.example")
+    make_server(folder, "expired", "IP:127.0.0.1", days=-1)
     return folder
 
 
@@ -123,8 +124,10 @@ def test_tls_with_the_right_authority_and_name_works(broker_pair: EmbeddedPair, 
         client.close()
 
 
-@pytest.mark.parametrize(("server", "authority"), [("right", "stranger.pem"), ("wrong", "ca.pem")])
-def test_tls_with_a_wrong_authority_or_name_fails_before_the_password(
+@pytest.mark.parametrize(
+    ("server", "authority"), [("right", "stranger.pem"), ("wrong", "ca.pem"), ("expired", "ca.pem")]
+)
+def test_tls_with_a_wrong_authority_or_name_or_an_expired_certificate_fails_before_the_password(
     broker_pair: EmbeddedPair, certificates: Path, server: str, authority: str
 ) -> None:
     """The handshake ends it; nothing was sent, so nothing is in doubt."""
