@@ -9,6 +9,7 @@ from common import jpeg
 from common.errors import FrameRejectedError
 from common.schema import CameraMark, FrameHeader, encode
 from common.siteplan import Camera
+from common.trace import traceparent_of
 from producers import picture
 from producers.ledger import Drop, Ledger
 from producers.link import BrokerLink
@@ -76,6 +77,7 @@ class FramePublisher:
             captured_at=parcel.captured_at,
             width=parcel.width,
             height=parcel.height,
+            traceparent=traceparent_of(self._camera.id, self.session, self.next_seq),
         )
         refused = self._link.send(self._camera.id, encode(header), parcel.jpeg, self.maxlen)
         if refused is None:

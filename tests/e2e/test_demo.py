@@ -28,6 +28,8 @@ def check(summary: dict[str, object], status: int) -> None:
 @pytest.mark.timeout(150)
 def test_the_events_of_the_demo_equal_the_truth() -> None:
     with StationRun("demo", "--seconds", "25") as run:
+        until(lambda: run.violations("started"), 60)
+        assert all(len(event["traceparent"]) == 55 for event in run.violations("started"))
         summary, status = run.summary(120)
     assert int(summary["events_expected"]) >= 4
     assert summary["events_found"] == summary["events_expected"]

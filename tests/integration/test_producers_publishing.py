@@ -15,6 +15,7 @@ from common.broker.flow import outstanding
 from common.broker.frames import FrameWriter
 from common.schema import CameraMark, CameraState, FrameHeader, read_frame_message
 from common.siteplan import Camera
+from common.trace import traceparent_of
 from producers.ledger import Drop, Ledger
 from producers.link import RETRY_MOST_S, BrokerLink
 from producers.metrics import ProducerMetrics
@@ -69,8 +70,9 @@ def test_a_frame_that_may_have_been_written_uses_up_its_number(broker_pair: Embe
         assert publisher.send(PARCEL) is None
         clock.now += RETRY_MOST_S
         assert publisher.send(PARCEL) is None
-        seqs = [message.seq for message in messages(broker_pair.frames.url, key) if isinstance(message, FrameHeader)]
-        assert seqs == [0, 1, 2]
+        headers = [one for one in messages(broker_pair.frames.url, key) if isinstance(one, FrameHeader)]
+        assert [header.seq for header in headers] == [0, 1, 2]
+        assert [header.traceparent for header in headers] == [traceparent_of("cam", 7, seq) for seq in range(3)]
         assert (ledger.captured, ledger.published) == (3, 3)
 
 
