@@ -6,13 +6,17 @@ command and committed by one script.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
 DEFAULT_PREFIX = "mw"
 DEFAULT_PARTITIONS = 16
+SITE = -1
+"""Number of the pseudo partition that belongs to the whole site; its keys carry ``{site}``."""
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def partition_of(camera: str, partitions: int) -> int:
     """Assign a camera to a partition by rendezvous hash, so that every process agrees without asking anyone.
 
@@ -60,8 +64,12 @@ class Keys:
         return frames_key.split("}:f:", 1)[1]
 
     def results(self, partition: int) -> str:
-        """Name the stream of results of a partition (state endpoint)."""
-        return f"{self._tag(partition)}:res"
+        """Name the stream of results of a partition (state endpoint); of `SITE`, its inbox."""
+        return self.site("in") if partition == SITE else f"{self._tag(partition)}:res"
+
+    def tallies(self, partition: int) -> str:
+        """Name the stream of a partition's counts for statistics (state endpoint)."""
+        return f"{self._tag(partition)}:tally"
 
     def owner(self, partition: int) -> str:
         """Name the hash with the partition's owner, expiry and epoch (state endpoint)."""
@@ -79,9 +87,33 @@ class Keys:
         """Name the dead-letter stream of a partition (state endpoint); it never holds pixels."""
         return f"{self._tag(partition)}:dlq"
 
+    def picture(self, kind: str, camera: str, face: tuple[int, int, int]) -> str:
+        """Name the key of a small picture (frames endpoint).
+
+        Args:
+            kind: ``snapshot`` or ``crop``.
+            camera: Camera id.
+            face: Session, sequence number, and the face's place in the frame's result.
+        """
+        session, seq, index = face
+        short = "pic" if kind == "snapshot" else kind
+        return f"{self._tag(self.partition_of(camera))}:{short}:{camera}:{session}:{seq}:{index}"
+
+    def pictures(self, kind: str, partition: int) -> str:
+        """Name the sorted set of the partition's pictures of a kind by when they end (frames endpoint)."""
+        return f"{self._tag(partition)}:{'pics' if kind == 'snapshot' else 'crops'}"
+
+    def feedback(self, partition: int, part: str = "") -> str:
+        """Name the stream to which other tools write feedback, or a ``part`` of what is kept of it (state endpoint)."""
+        return f"{self._tag(partition)}:fb{':' if part else ''}{part}"
+
     def site(self, name: str) -> str:
         """Name a key of the whole installation (state endpoint), such as ``plan`` or ``layout``."""
         return f"{self.prefix}:{{site}}:{name}"
 
+    def site_events(self) -> str:
+        """Name the event log of the site as a whole (state endpoint)."""
+        return self.events(SITE)
+
     def _tag(self, partition: int) -> str:
-        return f"{self.prefix}:{{p{partition:02d}}}"
+        return f"{self.prefix}:{{site}}" if partition == SITE else f"{self.prefix}:{{p{partition:02d}}}"

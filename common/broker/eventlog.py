@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from common.broker.client import Client, call, call_many
 from common.broker.reading import order_of, read_streams
 from common.errors import BrokerError, BrokerRefusedError, ConfigError
-from common.partition import Keys
+from common.partition import SITE, Keys
 
 BEGINNING = "0-0"
 _ENTRY_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
@@ -20,11 +20,11 @@ class LoggedEvent:
     """One event as it stands in the log.
 
     Attributes:
-        partition: Partition of its camera.
+        partition: Partition of its camera; `SITE` for events of the site as a whole.
         entry_id: Its place in the partition's log; the cursor after it.
         event: CloudEvents JSON.
         type: CloudEvents type.
-        camera: Camera id.
+        camera: Camera id; empty where the event is of no camera.
         id: CloudEvents id; subscribers drop repeats by it.
     """
 
@@ -37,13 +37,17 @@ class LoggedEvent:
 
 
 class EventLog:
-    """Reads the event logs of all partitions (state endpoint); changes nothing there."""
+    """Reads the event logs of all partitions and of the site (state endpoint); changes nothing there.
+
+    The site's own log counts as one more partition, `SITE`.
+    """
 
     def __init__(self, client: Client, blocking_client: Client, keys: Keys) -> None:
         """Use a command client, and a blocking one for waits."""
         self._client = client
         self._blocking = blocking_client
         self._keys = keys
+        self._numbers = [*range(keys.partitions), SITE]
 
     def start_cursors(self, where: str) -> dict[int, str]:
         """Give the cursors to start from: ``0`` the oldest kept, ``now`` what comes next, else after this entry id.
@@ -56,7 +60,7 @@ class EventLog:
         if not _ENTRY_ID.fullmatch(where):
             raise ConfigError(f"{where!r} is no place in the event log: give 0, now, or an entry id such as 1700-0")
         cursor = BEGINNING if where == "0" else where
-        return dict.fromkeys(range(self._keys.partitions), cursor)
+        return dict.fromkeys(self._numbers, cursor)
 
     def read(self, cursors: Mapping[int, str], block_s: float, count: int) -> list[LoggedEvent]:
         """Read up to ``count`` events per partition behind the cursors, waiting up to ``block_s`` s for the first."""
@@ -102,7 +106,7 @@ class EventLog:
         return settled
 
     def _edges(self, command: str, start: str, end: str) -> dict[int, str | None]:
-        numbers = range(self._keys.partitions)
+        numbers = self._numbers
         commands = [(command, self._keys.events(number), start, end, "COUNT", 1) for number in numbers]
         edges: dict[int, str | None] = {}
         for number, answer in zip(numbers, call_many(self._client, commands), strict=True):

@@ -1,7 +1,7 @@
 """Exactly one owner judges a partition: lease, fence, offset and the one commit that holds them together.
 
 The lease only decides who tries. Safety is the fence: a commit names the epoch of its lease and the offset it started
-from, and is refused as a whole when either is no longer what the broker holds.
+from, and is refused as a whole when either is no longer what the broker holds. Partition `SITE` is the site stage's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from common.partition import Keys
 
 LEASE_TTL_S = 6.0
 EVENTS_KEPT = 100_000
+TALLIES_KEPT_MS = 6 * 3_600_000
 BEGINNING = "0-0"
 _CAMERA = b"c:"
 
@@ -59,7 +60,7 @@ local epoch = redis.call('HGET', KEYS[1], 'epoch') or ''
 if epoch ~= ARGV[1] then return {'fenced', epoch} end
 local offset = redis.call('HGET', KEYS[2], 'offset') or '0-0'
 if offset ~= ARGV[2] then return {'offset', offset} end
-local at = 9
+local at = 12
 for _ = 1, tonumber(ARGV[6]) do
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*',
     'event', ARGV[at], 'type', ARGV[at + 1], 'camera', ARGV[at + 2], 'id', ARGV[at + 3])
@@ -73,8 +74,12 @@ for _ = 1, tonumber(ARGV[8]) do
   redis.call('HDEL', KEYS[2], ARGV[at])
   at = at + 1
 end
+for _ = 1, tonumber(ARGV[9]) do
+  redis.call('XADD', KEYS[5], 'MINID', ARGV[11], '*', 't', ARGV[at])
+  at = at + 1
+end
 redis.call('HSET', KEYS[2], 'offset', ARGV[3])
-if ARGV[4] ~= '' then redis.call('XTRIM', KEYS[4], 'MINID', '~', ARGV[4]) end
+if ARGV[4] ~= '' then redis.call('XTRIM', KEYS[4], 'MINID', ARGV[10], ARGV[4]) end
 return {'ok', ARGV[3]}
 """)
 
@@ -125,7 +130,10 @@ class Commit:
         events: Events to append, in order.
         states: Camera to its new state; cameras not named keep theirs.
         removed: Cameras whose state is to be forgotten.
+        tallies: Counts for statistics to append, in order; those of the last six hours are kept.
         trim_before_ms: Judged results older than this (wall clock, ms) may go; 0 keeps all. Unjudged ones always stay.
+        trim_exactly: They go to the last one, rather than in blocks.
+        read_to: Entry id up to which what may be trimmed was read, where ``to_offset`` is no entry id.
         events_kept: About how many events the partition's log keeps.
     """
 
@@ -134,7 +142,10 @@ class Commit:
     events: list[EventRecord] = field(default_factory=list)
     states: dict[str, bytes] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    tallies: list[bytes] = field(default_factory=list)
     trim_before_ms: int = 0
+    trim_exactly: bool = False
+    read_to: str = ""
     events_kept: int = EVENTS_KEPT
 
 
@@ -149,8 +160,7 @@ class PartitionStore:
         self, client: Client, blocking_client: Client, keys: Keys, owner: str, ttl_s: float = LEASE_TTL_S
     ) -> None:
         """Act for ``owner``, a name no other living process uses; leases end ``ttl_s`` seconds after their renewal."""
-        self._client = client
-        self._blocking = blocking_client
+        self._client, self._blocking = client, blocking_client
         self._keys = keys
         self._owner = owner
         self._ttl_ms = round(1000 * ttl_s)
@@ -213,9 +223,8 @@ class PartitionStore:
             BrokerUnavailableError: With ``in_doubt`` it may be done: `acquire` and `load` before going on.
             BrokerRefusedError: Nothing was written.
         """
-        number = lease.partition
-        name = self._keys
-        keys = [name.owner(number), name.state(number), name.events(number), name.results(number)]
+        number, name = lease.partition, self._keys
+        keys = [key(number) for key in (name.owner, name.state, name.events, name.results, name.tallies)]
         verdict, found = _COMMIT.run(self._client, keys, _arguments(lease, step))
         if verdict == b"fenced":
             raise FencedError(f"partition {number} has epoch {found.decode() or 'none'}, this lease has {lease.epoch}")
@@ -225,16 +234,17 @@ class PartitionStore:
 
 def _arguments(lease: Lease, step: Commit) -> list[Argument]:
     arguments: list[Argument] = [str(lease.epoch), step.from_offset, step.to_offset, _trim_id(step), step.events_kept]
-    arguments += [len(step.events), len(step.states), len(step.removed)]
+    arguments += [len(step.events), len(step.states), len(step.removed), len(step.tallies)]
+    arguments += ["=" if step.trim_exactly else "~", max(0, step.trim_before_ms - TALLIES_KEPT_MS)]
     for event in step.events:
         arguments += [event.event, event.type, event.camera, event.id]
     for camera, state in step.states.items():
         arguments += [_CAMERA + camera.encode(), state]
-    arguments += [_CAMERA + camera.encode() for camera in step.removed]
+    arguments += [*(_CAMERA + camera.encode() for camera in step.removed), *step.tallies]
     return arguments
 
 
 def _trim_id(step: Commit) -> str:
     if step.trim_before_ms <= 0:
         return ""
-    return min(step.to_offset, f"{step.trim_before_ms}-0", key=order_of)
+    return min(step.read_to or step.to_offset, f"{step.trim_before_ms}-0", key=order_of)

@@ -18,22 +18,28 @@ INCIDENT_TYPES: dict[IncidentPhase, str] = {
 
 
 class IncidentData(Data):
-    """Data of ``maskwatch.incident.{opened,updated,closed}.v1``: too many people without a mask at one camera."""
+    """Data of ``maskwatch.incident.{opened,updated,closed}.v1``: too many people without a mask.
+
+    They are counted at one camera, or in a zone over all cameras that draw it.
+    """
 
     state: IncidentPhase
     rule: str
     """Id of the plan's incident rule."""
     zone: str | None = None
-    """Zone that is counted; null for the whole picture."""
+    """Zone that is counted; null for the whole picture of a camera."""
     more_than: int | None = None
     """It is open while more people than this count; null where the plan no longer has the rule."""
     within_ms: int | None = None
     """How long a person counts."""
     severity: Severity = "alert"
     persons: int = Field(ge=0)
-    """Episodes that count now."""
+    """Episodes that count now; where the rule merges, those of one person as one."""
     peak: int = Field(ge=0)
     """The most so far."""
     opened_at: Timestamp
     closed_at: Timestamp | None = None
-    camera: CameraInfo
+    camera: CameraInfo | None = None
+    """The camera; null where the cameras of a zone are counted together."""
+    cameras: list[str] = Field(default_factory=list)
+    """Cameras that saw the people who count, or have counted since it was opened, sorted."""

@@ -6,10 +6,14 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from common.events import CameraInfo, PolicyInfo
+from common.pictures import NO_PICTURES, PictureRules
 from common.siteplan import IncidentRule, Policy, SitePlan
+from common.tally import Statistics
 from workers.judge.limits import DEFAULT_LIMITS, Limits, Rule
 from workers.judge.ruling import Ruling, Standard
 from workers.judge.zoning import WatchedZone
+
+DEFAULT_WINDOW_MS = Statistics().window_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,10 @@ class CameraContext:
         camera: Goes into every event.
         ruling: The policy outside zones that have their own.
         zones: The zones that the camera draws; the first one with a policy decides.
-        incidents: What is an incident at this camera.
+        incidents: What is an incident at this camera; rules with a zone are the site stage's.
+        counts_only: Whether nothing may be told of a single person.
+        window_ms: Length of the windows of statistics, ms.
+        pictures: Which pictures events may name.
         limits: The judge's knobs.
         host: Where the judge runs; goes into events for debugging.
     """
@@ -29,6 +36,9 @@ class CameraContext:
     ruling: Ruling
     zones: tuple[WatchedZone, ...] = ()
     incidents: tuple[IncidentRule, ...] = ()
+    counts_only: bool = False
+    window_ms: int = DEFAULT_WINDOW_MS
+    pictures: PictureRules = NO_PICTURES
     limits: Limits = DEFAULT_LIMITS
     host: str = ""
 
@@ -72,12 +82,15 @@ def context_of(plan: SitePlan, camera_id: str, *, limits: Limits = DEFAULT_LIMIT
         WatchedZone.of(zone, corners, None if zone.policy is None else ruling(plan.policy(zone.policy)))
         for zone, corners in plan.zones_of(camera_id)
     )
-    drawn = {zone.id for zone in zones}
+    counts_only = plan.mode_of(camera_id) == "statistics"
     return CameraContext(
         camera=info,
         ruling=ruling(plan.policy_of(camera_id)),
         zones=zones,
-        incidents=tuple(rule for rule in plan.incidents if rule.zone is None or rule.zone in drawn),
+        incidents=() if counts_only else tuple(rule for rule in plan.incidents if rule.zone is None),
+        counts_only=counts_only,
+        window_ms=plan.statistics.window_ms,
+        pictures=plan.pictures_of(camera_id),
         limits=limits,
         host=host,
     )

@@ -17,17 +17,21 @@ from common.events import CloudEvent
 from common.log import Log
 from common.partition import partition_of
 from common.schema import FrameResult, read_result
+from common.tally import Tally
 from workers.judge.context import CameraContext
 from workers.judge.engine import CameraJudge
 from workers.judge.state import CameraState
 
 _log = Log("judge")
 _LAST_NUMBER = 2**64 - 1
+_FORGET_EVERY_MS = 60_000
+PRIVATE_KEEP_MS = 10_000
+"""How long judged results, which hold boxes, stay where a camera of the partition may only be counted, ms."""
 Contexts = Callable[[str], CameraContext]
 
 
 @dataclass(slots=True)
-class Tally:
+class Counted:
     """What a commit will have counted."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -61,13 +65,17 @@ class Desk:
         self.cursor = stored.offset
         self.letters: list[Letter] = []
         self.events: list[CloudEvent] = []
-        self.tally = Tally()
+        self.tallies: list[Tally] = []
+        self.tally = Counted()
         self._committed = stored.offset
         self._partitions = partitions
         self._contexts = contexts
         self._judges: dict[str, CameraJudge] = {}
         self._changed: set[str] = set()
         self._counted: dict[str, tuple[int, int, int]] = {}
+        self._removed: list[str] = []
+        self._forget_ms = 0
+        self._trimmed_ms = 0
         for camera, raw in stored.cameras.items():
             self._open(camera, raw)
 
@@ -89,7 +97,7 @@ class Desk:
             before = judge.stamp()
             events = judge.tick(now_ms)
             if events or judge.stamp() != before:
-                self.events += events
+                self._collect(judge, events)
                 self._changed.add(camera)
 
     def renew_contexts(self) -> None:
@@ -97,28 +105,52 @@ class Desk:
         for camera, judge in self._judges.items():
             judge.context = self._contexts(camera)
 
+    def forget(self, now_ms: int, after_ms: int, planned: Callable[[str], bool]) -> None:
+        """Give up the state of cameras that are in no plan and were silent for longer than ``after_ms``."""
+        if now_ms < self._forget_ms:
+            return
+        self._forget_ms = now_ms + _FORGET_EVERY_MS
+        for camera, judge in list(self._judges.items()):
+            state = judge.state
+            silent = 0 < state.standing.alive_ms < now_ms - after_ms
+            if silent and not state.tracks and not state.incidents and not planned(camera):
+                del self._judges[camera], self._counted[camera]
+                self._changed.discard(camera)
+                self._removed.append(camera)
+                _log.info("camera_forgotten", camera=camera, silent_s=(now_ms - state.standing.alive_ms) // 1000)
+
     def due(self, now_ms: int, keep_ms: int, events_kept: int) -> Commit | None:
         """Give the commit that would make everything so far last; None where nothing changed."""
         offset = self._safe_offset()
-        if not self._changed and offset == self._committed:
+        private = any(judge.context.counts_only for judge in self._judges.values())
+        keep_ms = min(keep_ms, PRIVATE_KEEP_MS) if private else keep_ms
+        milliseconds, number = order_of(offset)
+        trim = private and self._trimmed_ms <= milliseconds < now_ms - keep_ms
+        if not (self._changed or self._removed or trim) and offset == self._committed:
             return None
+        self._trimmed_ms = now_ms - keep_ms
         return Commit(
             from_offset=self._committed,
             to_offset=offset,
             events=[EventRecord(event.to_json(), event.type, event.partitionkey, event.id) for event in self.events],
             states={camera: self._judges[camera].state.to_bytes() for camera in self._changed},
+            removed=list(self._removed),
+            tallies=[tally.to_bytes() for tally in self.tallies],
             trim_before_ms=max(0, now_ms - keep_ms),
+            trim_exactly=private,
+            read_to=f"{milliseconds}-{number + 1}" if private and number < _LAST_NUMBER else "",
             events_kept=events_kept,
         )
 
-    def committed(self, step: Commit) -> tuple[list[CloudEvent], Tally]:
+    def committed(self, step: Commit) -> tuple[list[CloudEvent], Counted]:
         """Note that a commit was carried out; gives what it made true, for the metrics."""
         self._committed = step.to_offset
         for camera in self._changed:
             self._count(camera)
         events, tally = self.events, self.tally
-        self.events, self.tally = [], Tally()
+        self.events, self.tallies, self.tally = [], [], Counted()
         self._changed.clear()
+        self._removed.clear()
         return events, tally
 
     def take_letters(self) -> list[Letter]:
@@ -138,7 +170,7 @@ class Desk:
             judge = self._open(camera, None)
         self._changed.add(camera)
         moment = order_of(entry_id)
-        self.events += judge.accept(message, moment[0], moment)
+        self._collect(judge, judge.accept(message, moment[0], moment))
         self.tally.outcomes[message.outcome.value if isinstance(message, FrameResult) else "mark"] += 1
 
     def _open(self, camera: str, raw: bytes | None) -> CameraJudge:
@@ -151,6 +183,11 @@ class Desk:
         book = state.book
         self._counted[camera] = (book.duplicates, book.late, book.dropped.get("trimmed", 0))
         return judge
+
+    def _collect(self, judge: CameraJudge, events: list[CloudEvent]) -> None:
+        self.events += events
+        self.tallies += judge.tallies
+        judge.tallies.clear()
 
     def _put_aside(self, entry_id: str, payload: bytes, why: tuple[str, str]) -> None:
         self.letters.append(Letter(entry_id, why[0], hashlib.sha256(payload).hexdigest(), why[1][:500]))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from common.events import CloudEvent
 from common.schema import CameraMark, FrameResult, MarkResult, Outcome
 from common.schema import CameraState as Picture
+from common.tally import Tally
 from workers.judge import incidents
 from workers.judge.context import CameraContext
 from workers.judge.following import end_all, end_exempt, follow
@@ -23,6 +24,7 @@ from workers.judge.wording import StatusNews, camera_status
 
 _MARK_REWIND_MS = 60_000  # an older mark is a repeat, unless it is so old that the producer's clock was set back
 _LOST = (Picture.OFFLINE, Picture.FROZEN)
+_USABLE = (Picture.ONLINE, None)
 
 
 class FollowedFace(NamedTuple):
@@ -43,12 +45,16 @@ class CameraJudge:
     Args:
         context: Names and policy; may be replaced between two calls when the plan changes.
         state: Changed in place; what is in it after a call belongs to the events that the call gave back.
+
+    Attributes:
+        tallies: Counts of windows that are over; belong to the state as the events do. The caller takes them out.
     """
 
     def __init__(self, context: CameraContext, state: CameraState) -> None:
         self._context = context
         self._recheck = False
         self.state = state
+        self.tallies: list[Tally] = []
         self._order = Reorder(state.book, context.limits)
 
     @property
@@ -88,6 +94,7 @@ class CameraJudge:
 
     def _let_pass(self, now_ms: int) -> list[CloudEvent]:
         events: list[CloudEvent] = []
+        self._take_census(now_ms)
         if self._order.due(now_ms):
             self._judge(self._order.release_due(now_ms), now_ms, events)
         if self.state.tracks and (self._recheck or self._context.follows_hours):
@@ -105,6 +112,12 @@ class CameraJudge:
             events += end_all(self.context, self.state, "timeout", now_ms)
         return events
 
+    def _take_census(self, now_ms: int) -> None:
+        standing, context = self.state.standing, self._context
+        usable = standing.picture in _USABLE and not standing.closed and standing.alive_ms
+        up_until_ms = standing.alive_ms + context.limits.silent_ms if usable else 0
+        self.tallies += self.state.census.advance(context.camera.id, now_ms, context.window_ms, up_until_ms)
+
     def finish(self, now_ms: int) -> list[CloudEvent]:
         """End a source that is over: settle all frames, end all episodes."""
         events: list[CloudEvent] = []
@@ -121,7 +134,8 @@ class CameraJudge:
         """Give something that differs after a `tick` that changed the state."""
         state = self.state
         standing = state.standing
-        return state.sequence, state.book.now.next_seq, len(state.tracks), standing.tail, standing.closing
+        book, census = state.book.now, state.census
+        return state.sequence, book.next_seq, len(state.tracks), standing.tail, standing.closing, census.start_ms
 
     def faces(self) -> list[FollowedFace]:
         """List the confirmed faces that the last judged frame showed."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from common.events import Lifecycle, Reason, Severity
+from workers.judge.gallery import Gallery
 from workers.judge.limits import Rule
 from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWindow
 from workers.judge.zoning import NO_PASSAGE, Passage
@@ -44,6 +45,7 @@ class Case:
         started_ms: Start of the running or the last episode.
         ended_ms: End of the last one.
         rule: Policy under which the running or the last episode began; part of its id.
+        gallery: Pictures of the person.
     """
 
     verdict: int = UNDETERMINED
@@ -58,6 +60,7 @@ class Case:
     started_ms: int = 0
     ended_ms: int = 0
     rule: str = ""
+    gallery: Gallery = field(default_factory=Gallery)
 
     def observe(self, vote: int, window: VoteWindow, t_ms: int) -> None:
         """Note one frame's vote: when a violation began, and which frame showed it best."""
@@ -76,6 +79,7 @@ class Case:
         """Start over: the face is covered."""
         self.since_ms = 0
         self.best = [(0.0, 0), (0.0, 0)]
+        self.gallery.best = None
 
 
 def step(case: Case, t_ms: int, rule: Rule, update_ms: int, passage: Passage = NO_PASSAGE) -> Step | None:
@@ -103,6 +107,7 @@ def step(case: Case, t_ms: int, rule: Rule, update_ms: int, passage: Passage = N
     case.started_ms, case.updates = case.since_ms, 0
     case.ordinal += 1
     case.rule = rule.name
+    case.gallery.shown = None
     return Step("started", "first_confirmed", 0, ("lifecycle", "verdict", "severity"))
 
 
@@ -132,12 +137,14 @@ def _update(case: Case, severity: int, times: tuple[int, int], passage: Passage)
     (t_ms, update_ms), moved = times, _passed(passage)
     another = bool(severity) and case.verdict != case.told
     worse = another and severity > case.severity
-    if not (worse or moved or (another and t_ms - case.told_ms >= update_ms)):
+    pause_over = t_ms - case.told_ms >= update_ms
+    better = pause_over and case.gallery.much_better(t_ms)
+    if not (worse or moved or better or (another and pause_over)):
         return None
     changes = (("verdict",) if another else ()) + (("severity",) if worse else ()) + (("zones",) if moved else ())
     if another:
         case.severity, case.told = max(case.severity, severity), case.verdict
     case.told_ms = t_ms
     case.updates += 1
-    reason: Reason = "severity_raised" if worse else moved or "class_changed"
+    reason: Reason = "severity_raised" if worse else moved or ("class_changed" if another else "better_snapshot")
     return Step("updated", reason, case.updates - 1, changes)

@@ -15,7 +15,7 @@ from workers.judge.state import CameraState
 from workers.judge.tracker import Face, Frame, Sight, Track, face_of
 from workers.judge.votes import MIN_PROBABILITY, UNDETERMINED, decide, vote_of
 from workers.judge.wording import Moment, violation
-from workers.judge.zoning import NO_PASSAGE, current, forget_unknown, locate
+from workers.judge.zoning import NO_PASSAGE, current, entered, forget_unknown, locate
 
 _CLOCK_JUMP_MS = 1000
 _Seen = tuple[Track, FaceReading, Look]
@@ -37,6 +37,7 @@ def follow(context: CameraContext, state: CameraState, result: FrameResult) -> l
         events += _make_room(context, state, moment)
         tracks = state.tracks
     for seen in _match(context, state, result, t_ms):
+        _note_picture(context, seen, result, t_ms)
         due, standard = _weigh(context, seen, t_ms)
         if due is not None:
             events.append(violation(context, state, seen[0], due, moment._replace(standard=standard)))
@@ -52,12 +53,12 @@ def end_all(context: CameraContext, state: CameraState, reason: Reason, t_ms: in
 
 
 def end_exempt(context: CameraContext, state: CameraState, t_ms: int) -> list[CloudEvent]:
-    """End the episodes of people of whom no mask is asked any more, since the plan or the hour has changed."""
+    """End the episodes of people of whom no mask is asked, or nothing may be told, since plan or hour have changed."""
     events: list[CloudEvent] = []
     for track in state.tracks:
         forget_unknown(context.zones, track.places)
         standard = context.standard(current(track.places), t_ms)
-        if track.case.is_open and not standard.rule.required:
+        if track.case.is_open and (context.counts_only or not standard.rule.required):
             due = release(track.case, track.last_ms, "policy_changed")
             if due is not None:
                 events.append(violation(context, state, track, due, Moment(t_ms, standard=standard)))
@@ -122,9 +123,17 @@ def _weigh(context: CameraContext, seen: _Seen, t_ms: int) -> tuple[Step | None,
     track.window.push(vote, rule.window)
     case.verdict = decide(track.window, case.verdict, rule)
     case.observe(vote, track.window, t_ms)
-    if not track.confirmed:
+    if context.counts_only or not track.confirmed:
         return None, standard
     return step(case, t_ms, rule, context.limits.update_ms, passage), standard
+
+
+def _note_picture(context: CameraContext, seen: _Seen, result: FrameResult, t_ms: int) -> None:
+    track, reading, look = seen
+    if reading.picture is None or context.pictures.silent:
+        return
+    place = next(index for index, face in enumerate(result.faces) if face is reading)
+    track.case.gallery.see(reading, (result.session, result.seq, place), look, t_ms)
 
 
 def _label(reading: FaceReading) -> int:
@@ -159,9 +168,16 @@ def _endings(
 ) -> Iterator[CloudEvent]:
     reason, moment = why
     for track in tracks:
+        _count(context, state, track, moment.t_ms)
         due = close(track.case, track.last_ms, reason)
         if due is not None:
             yield violation(context, state, track, due, moment)
+
+
+def _count(context: CameraContext, state: CameraState, track: Track, t_ms: int) -> None:
+    """Count somebody who has left, for statistics, unless no mask was asked for where that was."""
+    if track.confirmed and context.standard(current(track.places), t_ms).rule.required:
+        state.census.count(track.case.verdict, entered(track.places))
 
 
 def _note_model(state: CameraState, result: FrameResult) -> None:

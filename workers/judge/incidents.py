@@ -1,7 +1,7 @@
-"""Incidents of one camera: more than so many people without a mask in a zone within so many minutes.
+"""Incidents of one camera: more than so many people without a mask within so many minutes.
 
 They are read off the violation events that the camera's judge has just made, so that what counts is exactly what was
-said. A person counts once, when the episode is at its worst for the first time in the zone.
+said. A person counts once, with the first message of such a verdict. Rules with a zone are the site stage's.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def count(context: CameraContext, incidents: Incidents, violations: Iterable[Clo
         if not isinstance(data, ViolationData) or data.lifecycle == "ended":
             continue
         for rule in context.incidents:
-            if data.verdict in rule.verdicts and (rule.zone is None or rule.zone in data.zones.current):
+            if data.verdict in rule.verdicts:
                 seen = incidents.setdefault(rule.id, Incident()).seen
                 seen.setdefault(event.subject[:_NAME_LETTERS], now_ms)
                 if len(seen) > _REMEMBERED:
@@ -147,5 +147,6 @@ def word(
             opened_at=events.timestamp(incident.opened_ms / 1000),
             closed_at=moment if phase == "closed" else None,
             camera=context.camera,
+            cameras=[camera],
         ),
     )

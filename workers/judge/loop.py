@@ -10,6 +10,7 @@ from common.broker.client import Client
 from common.broker.lag import broker_now_ms
 from common.broker.ownership import Commit, PartitionStore
 from common.broker.results import DeadLetters
+from common.broker.vitals import VitalSigns
 from common.errors import BrokerError, FencedError, OffsetMovedError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
@@ -33,6 +34,7 @@ class Surroundings:
     letters: DeadLetters
     plans: Plans
     metrics: JudgeMetrics
+    vitals: VitalSigns
 
 
 class JudgeLoop:
@@ -87,6 +89,7 @@ class JudgeLoop:
             desk.take(entries)
             if len(entries) < self._settings.batch:
                 desk.tick(now_ms)
+                desk.forget(now_ms, round(self._settings.forget_s * 1000), self._around.plans.planned)
             self._commit(number, desk, now_ms)
             self._holding.renew(time.monotonic())
         return bool(found)
@@ -118,6 +121,7 @@ class JudgeLoop:
 
     def _follow_plan(self, now_s: float) -> bool:
         plans = self._around.plans
+        self._around.vitals.look(now_s)
         if now_s - self._plan_seen_s >= _PLAN_POLL_S:
             self._plan_seen_s = now_s
             if plans.refresh():

@@ -39,6 +39,7 @@ class JudgeMetrics:
             registry=registry,
         )
         self.partitions = Gauge("maskwatch_partitions_owned", "Partitions this judge holds.", registry=registry)
+        self.partitions_in_all = Gauge("maskwatch_partitions", "Partitions of the installation.", registry=registry)
         self.fenced = Counter(
             "maskwatch_commits_fenced_total", "Commits refused because another had taken over.", registry=registry
         )

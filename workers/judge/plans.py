@@ -8,7 +8,7 @@ from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.errors import SitePlanError
 from common.log import Log
-from common.siteplan import SitePlan
+from common.siteplan import PrivacyMode, SitePlan
 from workers.judge.context import CameraContext, context_of
 from workers.judge.limits import Limits
 
@@ -23,17 +23,24 @@ class Plans:
         limits: The judge's knobs, part of every context.
         host: Name of this machine, part of every event.
         on_unusable: Told of every published plan that cannot be used.
+        floor: A plan of weaker privacy is one.
     """
 
     def __init__(
-        self, store: PlanStore, limits: Limits, host: str, on_unusable: Callable[[], object] = lambda: None
+        self,
+        store: PlanStore,
+        limits: Limits,
+        host: str,
+        on_unusable: Callable[[], object] = lambda: None,
+        floor: PrivacyMode = "full",
     ) -> None:
-        self._feed = PlanFeed(store)
+        self._feed = PlanFeed(store, floor)
         self._on_unusable = on_unusable
         self._limits = limits
         self._host = host
         self._plan: SitePlan | None = None
         self._contexts: dict[str, CameraContext] = {}
+        self._planned: frozenset[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -56,6 +63,7 @@ class Plans:
             return False
         self._contexts = {name: one for name, one in self._contexts.items() if self._removed(name, plan)}
         self._plan = plan
+        self._planned = frozenset(camera.id for camera in plan.cameras)
         _log.info("plan_in_force", version=self._feed.in_force, site=plan.site, cameras=len(plan.cameras))
         return True
 
@@ -66,6 +74,10 @@ class Plans:
         if camera not in self._contexts:
             self._contexts[camera] = context_of(self._plan, camera, limits=self._limits, host=self._host)
         return self._contexts[camera]
+
+    def planned(self, camera: str) -> bool:
+        """Say whether a camera is in the plan in force."""
+        return camera in self._planned
 
     def _removed(self, camera: str, plan: SitePlan) -> bool:
         """Say whether a camera leaves with this plan; it keeps its names and policy for what is still to be closed."""

@@ -20,6 +20,9 @@ class JudgeSettings(BaseSettings):
     batch: int = Field(default=500, ge=1, le=10_000, description="Results of a partition that are judged at a time.")
     block_s: float = Field(default=0.2, gt=0, le=2, description="Longest wait for results.")
     keep_results_s: float = Field(default=600.0, ge=0, le=86_400, description="How long judged results are kept.")
+    forget_s: float = Field(
+        default=86_400.0, ge=60, description="State of a silent camera that is in no plan goes after this."
+    )
     events_kept: int = Field(default=100_000, ge=1000, description="Events kept in each partition's log.")
     reorder_frames: int = Field(default=5, ge=0, le=100, description="Results that wait for an earlier frame.")
     reorder_ms: int = Field(default=300, ge=0, le=10_000, description="How long they wait.")

@@ -15,7 +15,9 @@ from common.errors import WireError
 from common.events import ModelInfo, sequence
 from common.schema import CameraState as Picture
 from workers.judge.accounting import Accounting, Book, book_from_json, book_to_json
+from workers.judge.census import Census
 from workers.judge.episodes import Case
+from workers.judge.gallery import Gallery
 from workers.judge.incidents import Incident, Incidents
 from workers.judge.tracker import Frame, Sight, Track
 from workers.judge.votes import VoteWindow
@@ -63,6 +65,7 @@ class CameraState:
         model: The model versions behind the last result.
         worker: Who inferred it.
         incidents: Counts of its incident rules.
+        census: Its people, counted for statistics.
     """
 
     sequence: int = 0
@@ -72,6 +75,7 @@ class CameraState:
     model: ModelInfo = field(default_factory=ModelInfo)
     worker: str = ""
     incidents: Incidents = field(default_factory=dict)
+    census: Census = field(default_factory=Census)
 
     def next_sequence(self) -> str:
         """Give the next event its number."""
@@ -93,6 +97,7 @@ class CameraState:
             "i": self.worker,
             "f": list(frames),
             "t": tracks,
+            "y": self.census.to_json(),
         }
         if self.incidents:
             raw["n"] = {name: incident.to_json() for name, incident in self.incidents.items()}
@@ -147,7 +152,8 @@ def _state_from_json(raw: dict[str, Any]) -> CameraState:
     tracks = [_track_from_json(values, frames) for values in raw["t"]]
     model = ModelInfo.model_validate(raw["m"])
     incidents = {name: Incident.from_json(values) for name, values in raw.get("n", {}).items()}
-    return CameraState(raw["q"], standing, book_from_json(raw["b"]), tracks, model, raw["i"], incidents)
+    census = Census.from_json(raw["y"]) if "y" in raw else Census()
+    return CameraState(raw["q"], standing, book_from_json(raw["b"]), tracks, model, raw["i"], incidents, census)
 
 
 def _track_to_json(track: Track, frames: dict[Frame, int]) -> list[Any]:
@@ -161,16 +167,19 @@ def _track_to_json(track: Track, frames: dict[Frame, int]) -> list[Any]:
         _case_to_json(case),
         {name: [int(one.inside), one.since_ms, one.frames, one.other_ms] for name, one in track.places.items()},
         track.still,
+        *case.gallery.to_json(),
     ]
 
 
 def _track_from_json(raw: list[Any], frames: list[Frame]) -> Track:
-    (session, first_seq, ordinal, hits, misses, first_ms, last_ms), motion, seen, votes, case, places, still = raw
+    name, motion, seen, votes, case, places, still, *pictures = raw
+    session, first_seq, ordinal, hits, misses, first_ms, last_ms = name
     x, y, w, h, vx, vy = motion
     index, box, *looks = seen
     sight = Sight(frames[index], (box[0], box[1], box[2], box[3]), *looks)
     track = Track(session, first_seq, ordinal, hits, misses, first_ms, last_ms, x, y, w, h, vx, vy, sight)
     track.window, track.case = VoteWindow.from_text(votes), _case_from_json(case)
+    track.case.gallery = Gallery.from_json(pictures)
     track.still = (still[0], still[1], still[2], still[3])
     track.places = {name: Presence(bool(inside), *times) for name, (inside, *times) in places.items()}
     return track

@@ -9,6 +9,7 @@ from common.events import CameraStatusData, CloudEvent, ViolationData, timestamp
 from common.schema import CameraState as Picture
 from workers.judge.context import CameraContext
 from workers.judge.episodes import SEVERITIES, Step
+from workers.judge.gallery import words
 from workers.judge.ruling import Standard
 from workers.judge.state import CameraState
 from workers.judge.tracker import Sight, Track
@@ -90,9 +91,11 @@ def _violation_data(
     until_ms = case.ended_ms if step.lifecycle == "ended" else track.last_ms
     standard = moment.standard or context.standard(current(track.places), moment.t_ms)
     frame = sight.frame
+    another = case.gallery.show(moment.t_ms) and "snapshot" not in step.changes and step.lifecycle != "started"
+    privacy, snapshot, crop = words(case.gallery.shown, context.camera.id, context.pictures)
     return ViolationData(
         lifecycle=step.lifecycle,
-        changes=list(step.changes),
+        changes=[*step.changes, *(["snapshot"] if another and snapshot else [])],
         reason=step.reason,
         severity=SEVERITIES[case.severity],
         verdict=NAMES[label],
@@ -125,6 +128,9 @@ def _violation_data(
         camera=context.camera,
         model=state.model,
         policy=standard.policy,
+        privacy=privacy,
+        snapshot=snapshot,
+        crop=crop,
         worker=events.WorkerInfo(id=state.worker, host=context.host),
     )
 
