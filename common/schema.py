@@ -81,6 +81,21 @@ class CameraMark(_Message):
     """The producer stops this session in order; nothing follows."""
 
 
+class PictureNote(BaseModel):
+    """Says that small pictures of a face lie on the frames broker; they are named by camera, session, seq and face."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: tuple[Literal["snapshot", "crop"], ...] = Field(min_length=1, max_length=2)
+    """``snapshot``: the face and what is around it, everybody else made unrecognisable; ``crop``: the face alone."""
+    width: Pixels
+    """Of the snapshot, or of the crop where there is no snapshot."""
+    height: Pixels
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    blurred: bool = False
+    """Whether the face itself is unrecognisable, too."""
+
+
 class FaceReading(BaseModel):
     """One face of one frame, as infer saw it."""
 
@@ -95,6 +110,8 @@ class FaceReading(BaseModel):
     """Right eye, left eye, nose, right and left corner of the mouth, relative to the frame; or none."""
     blur: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Variance of the Laplacian over the face at the classifier's size; small is blurred."""
+    picture: PictureNote | None = None
+    """Where infer has left a picture of it, for at most half a minute unless an event names it."""
 
 
 class ModelRef(BaseModel):

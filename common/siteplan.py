@@ -4,83 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from common.advice import explain, nearest
 from common.errors import SitePlanError
-from common.events import Place
-from common.hours import Hours, TimeZoneName, overlap
-from common.schema import CameraId
-from common.zones import Polygon, Zone, ZoneId
+from common.hours import TimeZoneName, overlap
+from common.pictures import PictureRules
+from common.planparts import Camera, IncidentRule, Part, Policy, Privacy, PrivacyMode
+from common.tally import LEAST_PRIVATE_COUNT, LEAST_PRIVATE_MIN, Statistics
+from common.zones import Polygon, Zone
+
+__all__ = ["Camera", "IncidentRule", "Policy", "Privacy", "PrivacyMode", "SitePlan", "load_plan", "parse_plan"]
 
 MAX_PLAN_BYTES = 4 << 20
-_OWN_PATH = re.compile(r"^\(top level\): (?=(cameras|policies|zones|incidents)\[)", re.MULTILINE)
+_OWN_PATH = re.compile(r"^\(top level\): (?=(cameras|policies|zones|incidents|statistics|privacy)[\[.])", re.MULTILINE)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Policy(_Part):
-    """What is asked of people, and when a verdict is firm enough to act on."""
-
-    id: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Name stamped into events.")
-    version: int = Field(default=1, ge=1, description="Raise it with every change, so that events tell them apart.")
-    required: bool = Field(default=True, description="Whether a worn mask is asked for here.")
-    grace_s: float = Field(default=0.0, ge=0, le=600, description="Seconds that a face may stay uncovered.")
-    min_face_px: int = Field(default=20, ge=8, le=1000, description="Faces with a shorter longer side do not vote.")
-    min_votes: int = Field(default=4, ge=1, le=1000, description="Votes needed before anything is said.")
-    min_share: float = Field(default=0.6, ge=0.5, le=1, description="Share of the recent votes that must agree.")
-    cooldown_s: float = Field(default=10.0, ge=0, le=3600, description="Pause before one track may start again.")
-    hours: list[Hours] = Field(default_factory=list, max_length=50, description="Hours in which something else holds.")
-    time_zone: TimeZoneName | None = Field(default=None, description="Of these hours; the site's if left out.")
-
-
-class Camera(_Part):
-    """One camera: where its pictures come from and how many of them are wanted."""
-
-    id: CameraId = Field(description="Lower-case letters, digits, '_', '.', '-'; at most 63.")
-    source: str = Field(
-        min_length=1,
-        description="rtsp://…, http(s)://…, a video file, a folder of pictures, webcam:N, or synthetic:NAME.",
-    )
-    name: str = Field(default="", max_length=100, description="What people call it.")
-    place: Place = Field(default=Place(), description="Where it hangs.")
-    tags: list[str] = Field(default_factory=list, max_length=20)
-    fps: float = Field(default=5.0, gt=0, le=60, description="Frames a second that are looked at.")
-    width: int = Field(default=1280, ge=160, le=4096, description="Wider frames are scaled down to this many pixels.")
-    jpeg_quality: int = Field(default=80, ge=30, le=100, description="Quality of re-encoded frames.")
-    motion_gate: bool = Field(default=False, description="Publish only while something moves.")
-    loop: bool = Field(default=False, description="Start a file or folder again at its end.")
-    realtime: bool = Field(default=True, description="Play a file at its own speed rather than as fast as possible.")
-    policy: str = Field(default="default", description="Id of the policy that applies outside zones with their own.")
-    zones: dict[ZoneId, Polygon] = Field(
-        default_factory=dict, max_length=32, description="Zone id → corners [x, y] in 0–1 of the picture."
-    )
-
-
-class IncidentRule(_Part):
-    """When so many people without a mask are more than single cases; counted at each camera by itself."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description="Name, stamped into events.")
-    zone: str | None = Field(default=None, description="Zone in which people count; the whole picture if left out.")
-    more_than: int = Field(ge=0, le=50, description="An incident begins with more people than this.")
-    within_min: float = Field(gt=0, le=1440, description="Minutes for which a person counts.")
-    verdicts: list[Literal["no_mask", "incorrect"]] = Field(
-        default=["no_mask"], min_length=1, description="Which verdicts count."
-    )
-
-
-class Privacy(_Part):
-    """Which personal data may arise."""
-
-    mode: Literal["full"] = Field(default="full", description="Per-person events without images or identities.")
-
-
-class SitePlan(_Part):
+class SitePlan(Part):
     """The whole plan; published in one piece and versioned by the broker."""
 
     site: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$", description="Name of the site, part of every event.")
@@ -92,6 +35,7 @@ class SitePlan(_Part):
     incidents: list[IncidentRule] = Field(default_factory=list, max_length=20, description="What is an incident.")
     time_zone: TimeZoneName = Field(default="UTC", description="Where the site is, such as Europe/Berlin.")
     privacy: Privacy = Privacy()
+    statistics: Statistics = Statistics()
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -109,6 +53,8 @@ class SitePlan(_Part):
             if clash is not None:
                 raise ValueError(f"policies[{index}].hours[{clash[0]}]: overlaps hours[{clash[1]}] on {clash[2]}")
         self._zones_fit(policies)
+        self._pictures_fit()
+        self._statistics_fit()
         return self
 
     def _zones_fit(self, policies: list[str]) -> None:
@@ -128,6 +74,64 @@ class SitePlan(_Part):
                 if zone.id not in drawn:
                     hint = nearest(zone.id, drawn) or "; draw it under cameras[0].zones"
                     raise ValueError(f"zones[{index}]: policy '{zone.policy}' for a zone that no camera draws{hint}")
+
+    def _statistics_fit(self) -> None:
+        if not self.counts_only:
+            return
+        window_min, min_count = self.statistics.window_min, self.statistics.min_count
+        if window_min < LEAST_PRIVATE_MIN:
+            raise ValueError(
+                f"statistics.window_min: {window_min} is too short where privacy is 'statistics'; "
+                f"take at least {LEAST_PRIVATE_MIN}, so that nobody can be told by the time"
+            )
+        if min_count < LEAST_PRIVATE_COUNT:
+            raise ValueError(
+                f"statistics.min_count: {min_count} is too small where privacy is 'statistics'; "
+                f"take at least {LEAST_PRIVATE_COUNT}"
+            )
+
+    def _pictures_fit(self) -> None:
+        mode = self.privacy.mode
+        if mode == "statistics" and self.privacy.snapshots:
+            raise ValueError("privacy.snapshots: mode 'statistics' makes no pictures; leave it out")
+        for index, policy in enumerate(self.policies):
+            if mode == "statistics" and policy.snapshots:
+                raise ValueError(f"policies[{index}].snapshots: mode 'statistics' makes no pictures; leave it out")
+            if mode != "full" and policy.training.consent:
+                raise ValueError(f"policies[{index}].training.consent: mode '{mode}' keeps no recognisable faces")
+
+    def pictures_of(self, camera_id: str) -> PictureRules:
+        """Say which pictures may be made at a camera.
+
+        Its policy decides. Of the policies of zones that it draws, one that says no to snapshots, or that does not
+        consent to training, is enough for none at all: a picture shows more than one zone. So is a mode not known here.
+        """
+        camera, privacy = self.camera(camera_id), self.privacy
+        if camera is None or self.mode_of(camera_id) not in ("full", "redacted"):
+            return PictureRules(self.mode_of(camera_id))
+        policy = self.policy(camera.policy)
+        zoned = [self.policy(zone.policy) for zone, _ in self.zones_of(camera_id) if zone.policy is not None]
+        wanted = privacy.snapshots if policy.snapshots is None else policy.snapshots
+        training = policy.training
+        return PictureRules(
+            mode=privacy.mode,
+            snapshots=wanted and all(other.snapshots is not False for other in zoned),
+            snapshot_s=3600 * privacy.snapshot_hours,
+            redacted=privacy.mode == "redacted",
+            crops=privacy.mode == "full" and all(one.training.consent for one in (policy, *zoned)),
+            crop_share=training.share,
+            crop_s=3600 * training.hours,
+        )
+
+    @property
+    def counts_only(self) -> bool:
+        """Whether some camera may only be counted, so that small counts are withheld."""
+        return self.privacy.mode == "statistics" or any(camera.privacy for camera in self.cameras)
+
+    def mode_of(self, camera_id: str) -> PrivacyMode:
+        """Say which personal data may arise at a camera; one that is not in the plan goes by the site's mode."""
+        camera = self.camera(camera_id)
+        return (camera and camera.privacy) or self.privacy.mode
 
     def camera(self, camera_id: str) -> Camera | None:
         """Find a camera by its id."""
