@@ -78,8 +78,16 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Map float (B, 3, H, W) to three float (B, width, H/stride, W/stride)."""
-        features = functional.max_pool2d(self.model0(pictures), 2)
-        features = functional.max_pool2d(self.model2(self.model1(features)), 2)
+        return self.after_stem(self.stem(pictures))
+
+    def stem(self, pictures: Tensor) -> Tensor:
+        """Map float (B, 3, H, W) to the first features, float (B, width, H/4, W/4): half of all computing."""
+        features: Tensor = self.model1(functional.max_pool2d(self.model0(pictures), 2))
+        return features
+
+    def after_stem(self, features: Tensor) -> list[Tensor]:
+        """Map the stem's features, float (B, width, H/4, W/4), to those at strides 8, 16 and 32."""
+        features = functional.max_pool2d(self.model2(features), 2)
         stride8 = self.model3(features)
         stride16 = self.model4(functional.max_pool2d(stride8, 2))
         stride32 = self.model5(functional.max_pool2d(stride16, 2))
@@ -142,7 +150,11 @@ class YuNet(nn.Module):
             float, (B, N, 16), N = HW/64 + HW/256 + HW/1024, strides 8, 16, 32 one after the other, row-major: class
             logit, objectness logit, box deltas (dx, dy, log w, log h, in strides), five landmark deltas (dx, dy).
         """
-        logits: Tensor = self.bbox_head(self.neck(self.backbone(pictures)))
+        return self.after_stem(self.backbone.stem(pictures))
+
+    def after_stem(self, features: Tensor) -> Tensor:
+        """Give the same for what the backbone's stem made of the pictures."""
+        logits: Tensor = self.bbox_head(self.neck(self.backbone.after_stem(features)))
         return logits
 
 

@@ -1,0 +1,21 @@
+"""Which networks a version may hold, told without loading torch: their names, classes and tensors' names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from common.models.manifest import LABELS, Kind
+
+CLASSES: Mapping[Kind, tuple[str, ...]] = {"detector": ("face",), "classifier": LABELS}
+
+TENSOR_NAMES: Mapping[Kind, Mapping[str, str]] = {
+    "detector": {"yunet_n": "6d7fb19476811d2c"},
+    "classifier": {"mobilenet_v2": "7a42d64504a81ddf", "resnet50": "02929f493dfa79cf"},
+}
+"""Architecture to the digest of its tensors' names; a test compares it with ``common.models.networks``."""
+
+
+def names_digest(names: Iterable[str]) -> str:
+    """Give 16 hexadecimal digits that stand for a set of tensor names."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
