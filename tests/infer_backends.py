@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from common.models.manifest import ModelVersion
+from common.models.manifest import ModelVersion, bundled
 from tests.infer_site import POISON_BGR
 from workers.backends.backend import BackendOptions, Pixels, Scores
 from workers.backends.openvino_backend import OpenVinoBackend
@@ -86,3 +86,10 @@ class VerySlow(Slow):
         if self.warm:
             threading.Event().wait(2)
         return OpenVinoBackend.detect(self, canvases)
+
+
+def killing_on_candidates(detector: ModelVersion, classifier: ModelVersion, options: BackendOptions) -> OpenVinoBackend:
+    """Kills the process that opens anything but the bundled detector."""
+    if detector.directory != bundled("detector"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return OpenVinoBackend(detector, classifier, options)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import BackendError
+from common.errors import BackendError, ProbeError
 from common.models.decode import COLUMNS, grid
 from common.models.manifest import ModelVersion, bundled, check_probe, load_version
 
@@ -119,12 +119,19 @@ def open_backend(
     options = options or BackendOptions()
     backend = _factory(name, options)(detector, classifier, options)
     try:
-        check_probe(detector.manifest, backend.detect(detector.manifest.probe.pixels()), reduced=backend.reduced)
-        check_probe(classifier.manifest, backend.classify(classifier.manifest.probe.pixels()), reduced=backend.reduced)
+        _check_probe(detector, backend.detect(detector.manifest.probe.pixels()), backend)
+        _check_probe(classifier, backend.classify(classifier.manifest.probe.pixels()), backend)
     except BaseException:
         backend.close()
         raise
     return backend
+
+
+def _check_probe(version: ModelVersion, outputs: Scores, backend: Backend) -> None:
+    try:
+        check_probe(version.manifest, outputs, reduced=backend.reduced)
+    except ProbeError as error:
+        raise ProbeError(f"{version.directory}: {error}") from error
 
 
 def check_canvases(canvases: Pixels) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from workers.backends.backend import (
     check_crops,
     no_detections,
 )
+from workers.backends.compiled import CompiledCache
+from workers.backends.openvino_graph import REWRITES, simplify
 
 # Measured on two cores: a fixed batch of 4 canvases or 16 crops is as fast a picture or face as any larger one, and a
 # network compiled for a free batch size takes a tenth (detector) to a half (classifier) longer.
@@ -47,6 +49,7 @@ class OpenVinoBackend:
         self._versions = {"detector": detector, "classifier": classifier}
         self._blobs = {kind: version.read("onnx") for kind, version in self._versions.items()}
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._cache = CompiledCache(options.cache_dir, self._machine())
 
     def detect(self, canvases: Pixels) -> Scores:
         """Run the detector; see `Backend.detect`."""
@@ -94,13 +97,49 @@ class OpenVinoBackend:
         return network
 
     def _compile(self, kind: str, shape: tuple[int, ...]) -> Any:
+        key = f"{self._versions[kind].manifest.blobs['onnx'].sha256} {shape}"
+        kept = self._cache.get(key)
+        if kept is not None:
+            try:
+                return self._core.import_model(BytesIO(kept), "CPU", self._settings)
+            except RuntimeError:
+                pass  # made by a library that calls itself the same and is another
         try:
-            model = self._core.read_model(BytesIO(self._blobs[kind]))
-            model.reshape(list(shape))
-            return self._core.compile_model(model, "CPU", self._settings)
+            network = self._core.compile_model(self._read(kind, shape), "CPU", self._settings)
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1]
             raise ManifestError(f"{self._versions[kind].onnx_path}: OpenVINO cannot use it: {first}") from error
+        self._cache.put(key, _exported(network))
+        return network
+
+    def _read(self, kind: str, shape: tuple[int, ...]) -> Any:
+        model = self._core.read_model(BytesIO(self._blobs[kind]))
+        for node in model.get_ops():
+            # A rectifier may turn a NaN into 0, so that an answer that is finite proves nothing.
+            if node.get_type_name() == "Constant" and not _finite(node):
+                raise ManifestError(f"{self._versions[kind].onnx_path}: {node.get_friendly_name()} is not finite")
+        model.reshape(list(shape))
+        simplify(model)
+        return model
+
+    def _machine(self) -> str:
+        settings = json.dumps(self._settings, sort_keys=True)
+        processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        return "\n".join((openvino.__version__, processor, settings, REWRITES))
+
+
+def _finite(constant: Any) -> bool:
+    if not constant.get_element_type().is_real():
+        return True
+    values = constant.get_data(dtype=np.float32)
+    # A lone infinity may be a bound of a clip; among weights it is damage.
+    return bool(np.isfinite(values).all()) or (values.size == 1 and not np.isnan(values).any())
+
+
+def _exported(network: Any) -> bytes:
+    stream = BytesIO()
+    network.export_model(stream)
+    return stream.getvalue()
 
 
 def _settings(options: BackendOptions, reduced: bool) -> dict[str, Any]:
@@ -112,17 +151,4 @@ def _settings(options: BackendOptions, reduced: bool) -> dict[str, Any]:
     }
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
-    if options.cache_dir is not None and _writable(options.cache_dir):
-        settings["CACHE_DIR"] = str(options.cache_dir)
     return settings
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError:
-        return False
-    return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from common.broker.entries import FrameEntry
 from common.errors import WireError
+from common.pictures import PictureRef
 from common.schema import CameraMark, FrameHeader, read_frame_message
 
 MAX_HEADER_BYTES = 16 << 10
@@ -33,6 +34,11 @@ class Frame:
     def jpeg(self) -> bytes:
         """The picture's bytes; none where the entry has none."""
         return bytes(self.entry.jpeg or b"")
+
+    @property
+    def picture_name(self) -> PictureRef:
+        """What a snapshot of its first face is called."""
+        return PictureRef("snapshot", self.camera, self.header.session, self.header.seq, 0)
 
 
 @dataclass(frozen=True, slots=True)

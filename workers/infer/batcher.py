@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Generic, Protocol, TypeVar
@@ -57,13 +57,16 @@ class Shed(Generic[F]):
 class Batcher(Generic[F]):
     """Groups frames so that the networks see full batches, no frame waits long, and no camera is starved.
 
-    Within one camera frames always leave in the order of their arrival. Not thread-safe: one batcher for each loop.
+    Within one camera frames always leave in the order of their arrival. Where there is no room for all, cameras that
+    have waited longest for a place come first. Not thread-safe: one batcher for each loop.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._waiting: OrderedDict[int, tuple[float, F]] = OrderedDict()
         self._ticket = count()
+        self._place = count(1)
+        self._served: dict[str, int] = {}  # camera → number of the last place in a batch that it had
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -98,23 +101,35 @@ class Batcher(Generic[F]):
         due_s = self.due_in_s(now)
         if due_s is None or due_s > 0:
             return []
-        return self._remove(list(self._waiting)[: self._limits.max_size])
+        tickets = self._next_tickets()
+        for ticket in tickets:
+            self._served[self._waiting[ticket][1].camera] = next(self._place)
+        return self._remove(sorted(tickets))
+
+    def _next_tickets(self) -> list[int]:
+        """Find the tickets of the next batch: each camera in turn gives its oldest frame until the batch is full."""
+        if len(self._waiting) <= self._limits.max_size:
+            return list(self._waiting)
+        return self._in_turn(self._limits.max_size, deque.popleft)
 
     def _beyond_fair_share(self) -> list[int]:
         """Find the tickets that must go: each camera in turn keeps its newest frame until the room is used up."""
         if len(self._waiting) <= self._limits.max_waiting:
             return []
+        kept = set(self._in_turn(self._limits.max_waiting, deque.pop))
+        return [ticket for ticket in self._waiting if ticket not in kept]
+
+    def _in_turn(self, places: int, pick: Callable[[deque[int]], int]) -> list[int]:
+        """Pick a ticket of each camera in turn, the longest unserved first, until all places are taken."""
         by_camera: dict[str, deque[int]] = {}
         for ticket, (_, frame) in self._waiting.items():
             by_camera.setdefault(frame.camera, deque()).append(ticket)
-        kept = 0
-        while kept < self._limits.max_waiting:
-            for tickets in [tickets for tickets in by_camera.values() if tickets]:
-                tickets.pop()
-                kept += 1
-                if kept == self._limits.max_waiting:
-                    break
-        return sorted(ticket for tickets in by_camera.values() for ticket in tickets)
+        turn = sorted(by_camera, key=lambda camera: self._served.get(camera, 0))
+        picked: list[int] = []
+        while len(picked) < places:
+            for camera in [name for name in turn if by_camera[name]][: places - len(picked)]:
+                picked.append(pick(by_camera[camera]))
+        return picked
 
     def _remove(self, tickets: list[int]) -> list[F]:
         return [self._waiting.pop(ticket)[1] for ticket in tickets]

@@ -38,11 +38,12 @@ class Examiner:
             return [Finished(frame, Outcome.REJECTED, error.reason)]
 
     def _in_child(self, frame: Frame) -> list[Finished]:
-        answer = self.solo.look(frame.jpeg)
+        served = self.looker.serving.current
+        answer = self.solo.look(frame.jpeg, served.folders)
         if answer is None:
             return []
         if isinstance(answer, SoloDeath):
             return [Finished(frame, Outcome.DEAD, answer.reason)]
         if answer.rejected:
             return [Finished(frame, Outcome.REJECTED, answer.rejected)]
-        return [Finished(frame, Outcome.OK, faces=answer.faces, size=answer.size)]
+        return [Finished(frame, Outcome.OK, faces=answer.faces, size=answer.size, by=served.signature)]

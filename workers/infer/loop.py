@@ -23,6 +23,7 @@ from common.schema import Outcome
 from workers.infer.arrivals import Arrivals, Frame, sort_entries
 from workers.infer.batcher import Batcher, BatchLimits
 from workers.infer.brokerclock import BrokerClock
+from workers.infer.candidates import Candidates
 from workers.infer.decoding import FrameDecoder
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
@@ -47,6 +48,7 @@ class Parts:
     Attributes:
         limits: When a batch leaves and what is let go.
         block_s: Longest wait for new frames, s; the loop hears its stop signal after at most this.
+        candidates: Leaves pictures of faces where the plan asks for them.
     """
 
     intake: Intake
@@ -62,6 +64,7 @@ class Parts:
     metrics: InferMetrics
     limits: BatchLimits
     block_s: float
+    candidates: Candidates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,15 @@ class InferLoop:
             return
         if self._ready:
             batch, self._ready = self._ready, []
-            self._fly(lambda: self._p.looker.look(batch), examining=False)
+            self._fly(lambda: self._looked_at(batch), examining=False)
         elif self._suspects:
             suspect = self._suspects.popleft()
             _log.warning("suspect", camera=suspect.camera, tries=suspect.entry.deliveries - 1)
             self._fly(lambda: self._p.examiner.examine(suspect), examining=True)
+
+    def _looked_at(self, batch: list[Decoded]) -> list[Finished]:
+        finished, candidates = self._p.looker.look(batch), self._p.candidates
+        return finished if candidates is None else candidates.illustrate(batch, finished)
 
     def _fly(self, look: Callable[[], list[Finished]], *, examining: bool) -> None:
         def work() -> _Landed:

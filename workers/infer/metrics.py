@@ -12,6 +12,8 @@ from common.metrics import (
     Gauge,
     Histogram,
 )
+from common.schema import ModelRef
+from workers.infer.outcomes import Signature
 
 
 class InferMetrics:
@@ -62,11 +64,59 @@ class InferMetrics:
             ["camera"],
             registry=registry,
         )
+        self.pictures = Counter(
+            "maskwatch_pictures_total", "Small pictures left on the frames broker.", ["kind"], registry=registry
+        )
+        self.pictures_dropped = Counter(
+            "maskwatch_pictures_dropped_total",
+            "Small pictures that were not left there.",
+            ["reason"],
+            registry=registry,
+        )
+        self.pictures_kept = Counter(
+            "maskwatch_pictures_kept_total",
+            "Pictures kept on because an event names them.",
+            ["kind"],
+            registry=registry,
+        )
         self.model = Gauge(
             "maskwatch_model_info", "1 for each model in service.", ["kind", "name", "version", "digest"],
             registry=registry,
         )  # fmt: skip
+        self._add_model_series(registry)
+
+    def _add_model_series(self, registry: CollectorRegistry) -> None:
+        self._told: set[tuple[str, str, str, str]] = set()
+        self.generation = Gauge(
+            "maskwatch_model_generation", "Generation of the model pointer that is served.", registry=registry
+        )
+        self.swaps = Counter("maskwatch_model_swaps_total", "Networks exchanged while serving.", registry=registry)
+        self.load_failures = Counter(
+            "maskwatch_model_load_failures_total", "Versions that were not taken.", ["kind", "reason"],
+            registry=registry,
+        )  # fmt: skip
+        self.shadow_frames = Counter(
+            "maskwatch_shadow_frames_total", "Frames that a candidate looked at as well.", ["verdict"],
+            registry=registry,
+        )  # fmt: skip
+        self.shadow_skipped = Counter(
+            "maskwatch_shadow_skipped_total", "Batches due for comparison and left out.", ["reason"], registry=registry
+        )
+
+    def tell_models(self, signature: Signature, generation: int) -> None:
+        """Show which models are in service, and these only."""
+        now = {("detector", *_labels(signature.detector)), ("classifier", *_labels(signature.classifier))}
+        for labels in now:
+            self.model.labels(*labels).set(1)
+        for labels in self._told - now:
+            self.model.remove(*labels)
+        self._told = now
+        self.generation.set(generation)
 
     def time_stage(self, stage: str, seconds: float) -> None:
         """Note how long a stage took; a `StageTimer`."""
         self.stage.labels(stage).observe(seconds)
+
+
+def _labels(ref: ModelRef) -> tuple[str, str, str]:
+    return ref.name, ref.version, ref.digest

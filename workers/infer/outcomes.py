@@ -15,6 +15,16 @@ STALE, OVERTAKEN = "stale", "overload"
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """Who looked at a frame, and with what: stamped into its result."""
+
+    worker: str
+    backend: str
+    detector: ModelRef
+    classifier: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A frame with what became of it.
 
@@ -24,6 +34,7 @@ class Finished:
         reason: Metric label for everything but ``ok``.
         faces: What was seen.
         size: True (width, height), px, where it was decoded.
+        by: Whose networks looked at it; none where nobody looked.
     """
 
     frame: Frame
@@ -31,22 +42,13 @@ class Finished:
     reason: str = ""
     faces: tuple[FaceReading, ...] = ()
     size: tuple[int, int] | None = None
+    by: Signature | None = None
 
 
 def ref_of(version: ModelVersion) -> ModelRef:
     """Name a model version the way results carry it."""
     manifest = version.manifest
     return ModelRef(name=manifest.name, version=manifest.version, digest=manifest.blobs["safetensors"].sha256[:12])
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """Who speaks: stamped into every result."""
-
-    worker: str
-    backend: str
-    detector: ModelRef
-    classifier: ModelRef
 
 
 class Reporter:
@@ -56,19 +58,19 @@ class Reporter:
         now: Gives broker seconds.
 
     Args:
-        signature: Who speaks.
+        worker: This worker's name.
         broker_now: Gives broker seconds.
     """
 
-    def __init__(self, signature: Signature, broker_now: Callable[[], float]) -> None:
+    def __init__(self, worker: str, broker_now: Callable[[], float]) -> None:
         self.now = broker_now
-        self._signature = signature
+        self._worker = worker
 
     def result(self, finished: Finished) -> tuple[int, bytes]:
         """Write a frame's result: its partition and its bytes on the wire."""
-        frame, header, who = finished.frame, finished.frame.header, self._signature
+        frame, header = finished.frame, finished.frame.header
         width, height = finished.size or (header.width, header.height)
-        looked_at = finished.outcome is Outcome.OK
+        by = finished.by if finished.outcome is Outcome.OK else None
         message = FrameResult(
             camera=frame.camera,
             session=header.session,
@@ -82,10 +84,10 @@ class Reporter:
             width=width,
             height=height,
             faces=finished.faces,
-            detector=who.detector if looked_at else None,
-            classifier=who.classifier if looked_at else None,
-            backend=who.backend if looked_at else "",
-            worker=who.worker,
+            detector=by.detector if by else None,
+            classifier=by.classifier if by else None,
+            backend=by.backend if by else "",
+            worker=self._worker,
             traceparent=header.traceparent,
         )
         return frame.entry.partition, encode(message)

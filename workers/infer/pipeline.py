@@ -14,8 +14,8 @@ from common.images import Picture
 from common.models.decode import Detections, decode
 from common.models.manifest import ModelVersion
 from common.models.preprocess import choose_canvas, face_crops, letterbox
-from common.schema import LABELS, FaceReading, Label
 from workers.backends.backend import Backend
+from workers.infer.face import Face
 
 LONG_SIDE_PX = 640
 CANVASES = ((640, 384), (640, 480), (640, 640), (384, 640), (480, 640))
@@ -27,50 +27,6 @@ StageTimer = Callable[[str, float], None]
 
 def no_timer(_stage: str, _seconds: float) -> None:
     """Time nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """One face, in pixels of the full-size frame.
-
-    Attributes:
-        box: x1, y1, x2, y2, px; may reach slightly outside the frame.
-        score: The detector's confidence, 0..1.
-        probabilities: 0..1, in the order of ``common.schema.LABELS``.
-        landmarks: Five x, y pairs, px: the eyes (the picture's left one first), nose tip, mouth corners.
-        blur: Variance of the Laplacian over the face at the classifier's size; small is blurred.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    probabilities: tuple[float, float, float]
-    landmarks: tuple[tuple[float, float], ...]
-    blur: float
-
-    @property
-    def label(self) -> Label:
-        """The most probable label."""
-        return LABELS[max(range(3), key=self.probabilities.__getitem__)]
-
-    @property
-    def label_score(self) -> float:
-        """The probability of that label, 0..1."""
-        return max(self.probabilities)
-
-    def relative(self, width: int, height: int) -> FaceReading:
-        """Write the face as it travels: coordinates relative to a frame of this size in px."""
-        x1, y1, x2, y2 = self.box
-        return FaceReading(
-            box=(_share(x1, width), _share(y1, height), _share(x2, width), _share(y2, height)),
-            score=self.score,
-            probabilities=self.probabilities,
-            landmarks=tuple((_share(x, width), _share(y, height)) for x, y in self.landmarks),
-            blur=round(self.blur, 2),
-        )
-
-
-def _share(value: float, side: int) -> float:
-    return round(min(2.0, max(-1.0, value / side)), 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +61,7 @@ class FacePipeline:
         detector: The version that ``backend`` detects with.
         classifier: The version that ``backend`` classifies with.
         settings: What counts as a face.
-        timer: Told how long ``detect``, ``crop`` and ``classify`` took.
+        timer: Told how long ``resize``, ``detect``, ``boxes``, ``crop`` and ``classify`` took.
     """
 
     def __init__(
@@ -125,6 +81,7 @@ class FacePipeline:
         self._side = classifier.classifier_input.side
         self._margin = classifier.classifier_input.margin
         self._timer = timer
+        self._used: frozenset[tuple[int, int]] = frozenset()
 
     def read(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None = None) -> list[list[Face]]:
         """Find and classify the faces of each picture.
@@ -157,29 +114,56 @@ class FacePipeline:
         self._timer("classify", perf_counter() - cropped)
         return _assemble(pictures, full, found, probabilities, sharpness)
 
-    def warm_up(self, batch: int) -> None:
-        """Prepare the backend for batches of up to ``batch`` pictures of the usual shapes.
+    def find(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Find the faces of each picture from a score of ``min_score`` on, without classifying them.
+
+        Args:
+            pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
+            min_score: Detector's confidence, 0..1, below which faces are left out.
+
+        Returns:
+            One for each picture, in px of the picture.
+        """
+        return self._detect(pictures, min_score)
+
+    @property
+    def min_score(self) -> float:
+        """The detector's confidence, 0..1, from which on something counts as a face."""
+        return self._min_score
+
+    def canvases_used(self) -> tuple[tuple[int, int], ...]:
+        """List the canvases (width, height), px, that pictures needed so far; any thread may ask."""
+        return tuple(sorted(self._used))
+
+    def warm_up(self, batch: int, also: Sequence[tuple[int, int]] = ()) -> None:
+        """Prepare the backend for batches of up to ``batch`` pictures of the usual shapes and canvases ``also``.
 
         Standing canvases are prepared by their first picture: few cameras hang that way, and a start should be quick.
         """
         lying = [(width, height) for width, height in self._settings.canvases if width >= height]
-        self.backend.warm_up(lying, batch)
+        self.backend.warm_up(sorted({*lying, *also}), batch)
 
-    def _detect(self, pictures: Sequence[Picture]) -> list[Detections]:
+    def _detect(self, pictures: Sequence[Picture], min_score: float | None = None) -> list[Detections]:
         """Give each picture's faces in the picture's own pixels."""
-        began = perf_counter()
+        least = self._min_score if min_score is None else min_score
         groups: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
             canvas = choose_canvas((picture.shape[1], picture.shape[0]), self._settings.canvases)
             groups.setdefault(canvas, []).append(index)
+        self._used |= groups.keys()
         found: dict[int, Detections] = {}
         for canvas, indices in groups.items():
             batch = np.empty((len(indices), canvas[1], canvas[0], 3), np.uint8)
+            began = perf_counter()
             fits = [letterbox(pictures[index], canvas, batch[slot])[1] for slot, index in enumerate(indices)]
-            decoded = decode(self.backend.detect(batch), canvas, self._min_score, self._max_iou)
-            for index, fit, faces in zip(indices, fits, decoded, strict=True):
+            resized = perf_counter()
+            raw = self.backend.detect(batch)
+            detected = perf_counter()
+            for index, fit, faces in zip(indices, fits, decode(raw, canvas, least, self._max_iou), strict=True):
                 found[index] = _in_picture(faces, fit, self._settings.max_faces)
-        self._timer("detect", perf_counter() - began)
+            self._timer("resize", resized - began)
+            self._timer("detect", detected - resized)
+            self._timer("boxes", perf_counter() - detected)
         return [found[index] for index in range(len(pictures))]
 
 

@@ -9,21 +9,22 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from common.allocator import share_one_arena
 from common.broker.client import Client, connect
 from common.broker.frames import FrameReader, Janitor, broker_now_ms
-from common.broker.layout import ensure_layout
+from common.broker.layout import agreed_layout
 from common.broker.plans import PlanStore
 from common.broker.results import DeadLetters, ResultWriter
+from common.broker.vitals import VitalSigns
 from common.errors import BrokerUnavailableError
 from common.health import HealthServer
 from common.lifecycle import StopSignal
 from common.log import Log
 from common.metrics import CollectorRegistry, process_registry
-from common.models.manifest import ModelVersion
 from common.partition import Keys
-from common.settings import ServiceSettings
-from workers.backends.backend import Backend, load_models, open_backend
+from common.settings import ModelsSettings, ServiceSettings, load
 from workers.infer.brokerclock import BrokerClock
+from workers.infer.candidates import Candidates
 from workers.infer.decoding import FrameDecoder
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
@@ -33,13 +34,15 @@ from workers.infer.keeper import Keeper
 from workers.infer.looking import Looker
 from workers.infer.loop import InferLoop, Parts
 from workers.infer.metrics import InferMetrics
+from workers.infer.models import Models, opened_models
 from workers.infer.outbox import Backoff, Outbox, Patience
-from workers.infer.outcomes import Reporter, Signature, ref_of
-from workers.infer.pipeline import FacePipeline
+from workers.infer.outcomes import Reporter
+from workers.infer.picturing import Picturing
 from workers.infer.progress import Progress
 from workers.infer.settings import InferSettings
+from workers.infer.shadow import Shadow
 from workers.infer.solo import Solo
-from workers.infer.watch import Watch
+from workers.infer.watch import Watch, Watched
 
 _log = Log("infer")
 
@@ -56,23 +59,22 @@ def run(connection: ServiceSettings, infer: InferSettings, stop: StopSignal) -> 
         0, the exit status of an orderly end.
 
     Raises:
-        ConfigError: A setting or the metrics port cannot be used.
+        ConfigError: A setting, a trusted key or the metrics port cannot be used.
         ModelError: A model version may not serve.
         BackendError: The backend cannot run here, or fails on everything.
         BrokerError: A broker of another layout, or one that refuses for good. An outage is waited for instead.
     """
+    share_one_arena()
+    rules = load(ModelsSettings)
     registry = process_registry()
     worker = _Worker(connection, infer, InferMetrics(registry), Progress(), _State())
     with ExitStack() as stack:
         _show_health(worker, registry, stack)
-        models = load_models(infer.detector_dir, infer.classifier_dir)
-        backend = stack.enter_context(_opened(infer, models))
-        pipeline = FacePipeline(backend, *models, infer.pipeline(), worker.metrics.time_stage)
-        pipeline.warm_up(infer.batch_size)
-        _tell_models(worker.metrics, models, backend)
+        models = stack.enter_context(opened_models(rules, connection, infer, worker.metrics))
+        stack.callback(models.serving.close)
         clients = stack.enter_context(_connected(connection, infer, stop))
         if clients is not None:
-            _serve(worker, clients, pipeline, stop)
+            _serve(worker, clients, models, stop)
     return 0
 
 
@@ -96,7 +98,16 @@ class _Clients:
     frames: Client
     blocking: Client
     state: Client
+    models: Client
     keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    reader: FrameReader
+    clock: BrokerClock
+    looker: Looker
+    candidates: Candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +133,28 @@ def _show_health(worker: _Worker, registry: CollectorRegistry, stack: ExitStack)
     _log.info("metrics", host=connection.metrics_host, port=health.port)
 
 
-def _serve(worker: _Worker, clients: _Clients, pipeline: FacePipeline, stop: StopSignal) -> None:
+def _serve(worker: _Worker, clients: _Clients, models: Models, stop: StopSignal) -> None:
     infer = worker.infer
     reader = FrameReader(clients.frames, clients.blocking, clients.keys, infer.consumer)
-    parts = _parts(worker, clients, (reader, pipeline), Patience(stop, worker.connection.grace_s))
+    clock = BrokerClock(lambda: broker_now_ms(clients.frames))
+    shadow = Shadow(worker.metrics, infer.consumer, lambda at: clock.now() - at, worker.connection.max_age_s)
+    pictures = Picturing(worker.connection, clients.state, clients.keys, models.serving, worker.metrics)
+    ends = _Ends(reader, clock, Looker(models.serving, shadow.listen), pictures.candidates)
+    parts = _parts(worker, clients, ends, Patience(stop, worker.connection.grace_s))
     worker.state.intake, worker.state.watch = parts.intake, parts.watch
     keeper = Keeper(reader.keepalive, parts.holdings, worker.progress, infer.keepalive_s, infer.stall_s)
-    _log.info("started", consumer=infer.consumer, backend=pipeline.backend.name)
-    with parts.watch, keeper:
+    _log.info("started", consumer=infer.consumer, backend=models.serving.current.signature.backend)
+    with parts.watch, keeper, pictures, models.watch(clients.models, clients.keys, shadow):
         InferLoop(parts).run(stop)
 
 
-def _parts(worker: _Worker, clients: _Clients, ends: tuple[FrameReader, FacePipeline], patience: Patience) -> Parts:
-    infer, metrics, (reader, pipeline) = worker.infer, worker.metrics, ends
-    clock = BrokerClock(lambda: broker_now_ms(clients.frames))
-    plans, janitor = PlanStore(clients.state, clients.keys.prefix), Janitor(clients.frames, clients.keys)
-    refs = ref_of(pipeline.detector), ref_of(pipeline.classifier)
-    reporter = Reporter(Signature(infer.consumer, pipeline.backend.name, *refs), clock.now)
-    looker = Looker(pipeline)
+def _parts(worker: _Worker, clients: _Clients, ends: _Ends, patience: Patience) -> Parts:
+    infer, metrics = worker.infer, worker.metrics
+    reader, clock, looker = ends.reader, ends.clock, ends.looker
+    reporter = Reporter(infer.consumer, clock.now)
     return Parts(
         intake=Intake(reader, clock, _read_limits(infer), patience, metrics),
-        watch=Watch(plans, reader, janitor, metrics, infer.frames_kept_s),
+        watch=Watch(_watched(worker, clients, reader), metrics, infer.frames_kept_s),
         clock=clock,
         decoder=FrameDecoder(infer.decode_threads, reduced=infer.reduced_decoding, timer=metrics.time_stage),
         looker=looker,
@@ -154,6 +166,19 @@ def _parts(worker: _Worker, clients: _Clients, ends: tuple[FrameReader, FacePipe
         metrics=metrics,
         limits=infer.limits(worker.connection.max_age_s),
         block_s=infer.block_s,
+        candidates=ends.candidates,
+    )
+
+
+def _watched(worker: _Worker, clients: _Clients, reader: FrameReader) -> Watched:
+    metrics = worker.metrics
+    return Watched(
+        plans=PlanStore(clients.state, clients.keys.prefix),
+        reader=reader,
+        janitor=Janitor(clients.frames, clients.keys),
+        frames=VitalSigns(clients.frames, "frames", metrics.broker),
+        state=VitalSigns(clients.state, "state", metrics.broker),
+        floor=worker.connection.privacy_floor,
     )
 
 
@@ -181,15 +206,6 @@ def _outbox(worker: _Worker, clients: _Clients, patience: Patience) -> Outbox:
 
 
 @contextmanager
-def _opened(infer: InferSettings, models: tuple[ModelVersion, ModelVersion]) -> Iterator[Backend]:
-    backend = open_backend(infer.backend, *models, infer.options())
-    try:
-        yield backend
-    finally:
-        backend.close()
-
-
-@contextmanager
 def _connected(connection: ServiceSettings, infer: InferSettings, stop: StopSignal) -> Iterator[_Clients | None]:
     """Connect to both brokers, waiting for them; None where the end was asked for first."""
     backoff = Backoff()
@@ -212,16 +228,11 @@ def _connect(connection: ServiceSettings, infer: InferSettings, stack: ExitStack
     stack.callback(blocking.close)
     state = connect(connection.state_url, password=state_secret)
     stack.callback(state.close)
-    partitions = ensure_layout(state, connection.prefix, connection.partitions)
-    return _Clients(frames, blocking, state, Keys(connection.prefix, partitions))
+    models = connect(connection.state_url, password=state_secret)
+    stack.callback(models.close)
+    partitions = agreed_layout(state, connection.prefix, connection.partitions)
+    return _Clients(frames, blocking, state, models, Keys(connection.prefix, partitions))
 
 
 def _plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
-
-
-def _tell_models(metrics: InferMetrics, models: tuple[ModelVersion, ModelVersion], backend: Backend) -> None:
-    for version in models:
-        manifest, ref = version.manifest, ref_of(version)
-        metrics.model.labels(manifest.kind, ref.name, ref.version, ref.digest).set(1)
-        _log.info("model", kind=manifest.kind, identity=manifest.identity, backend=backend.name)

@@ -39,6 +39,7 @@ class InferSettings(BaseSettings):
     min_score: float | None = Field(default=None, gt=0, lt=1, description="Faces below are left out.")
     max_iou: float | None = Field(default=None, gt=0, lt=1, description="Two faces overlap by at most this.")
     cache_dir: Path | None = Field(default_factory=_cache, description="Where compiled networks are kept.")
+    model_cache: Path | None = Field(default=None, description="Where copies of versions stay; else until the end.")
     index: int = Field(default=0, ge=0, le=9999, description="Number of this worker on its machine; keep it stable.")
     name: str = Field(default="", max_length=100, description="Name in the consumer group; else host and index.")
     read_entries: int = Field(default=128, ge=1, le=4096, description="Most entries read at once.")

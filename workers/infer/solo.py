@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -57,8 +58,8 @@ class Solo:
         self._child: subprocess.Popen[bytes] | None = None
         self._cancelled = False
 
-    def look(self, data: bytes) -> SoloAnswer | SoloDeath | None:
-        """Look at a JPEG; None where `cancel` ended it."""
+    def look(self, data: bytes, folders: tuple[Path, Path]) -> SoloAnswer | SoloDeath | None:
+        """Look at a JPEG with the detector and classifier in ``folders``; None where `cancel` ended it."""
         with self._lock:
             if self._cancelled:
                 return None
@@ -68,7 +69,7 @@ class Solo:
         child = self._child
         reason = KILLED
         try:
-            output, _ = child.communicate(_question(self._settings, data), self._settings.solo_timeout_s)
+            output, _ = child.communicate(_question(self._settings, folders, data), self._settings.solo_timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
             output, _ = child.communicate()
@@ -92,7 +93,8 @@ class Solo:
                 self._child.kill()
 
 
-def _question(settings: InferSettings, data: bytes) -> bytes:
+def _question(settings: InferSettings, folders: tuple[Path, Path], data: bytes) -> bytes:
+    settings = settings.model_copy(update={"detector_dir": folders[0], "classifier_dir": folders[1]})
     return settings.model_dump_json().encode() + b"\n" + data
 
 

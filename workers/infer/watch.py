@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from typing import Self
 
 from common.broker.frames import FrameReader, Janitor
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
+from common.broker.vitals import VitalSigns
 from common.errors import BrokerError, SitePlanError
 from common.log import Log, OncePer
+from common.siteplan import PrivacyMode
 from workers.infer.metrics import InferMetrics
 
 LOOK_EVERY_S = 1.0
 LINGER_S = 10.0  # a camera that left the plan is read on, so that its last frames and its final mark come through
 _log = Log("infer")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is looked at: the published plan, none of weaker privacy than ``floor``; the frames; how brokers fare."""
+
+    plans: PlanStore
+    reader: FrameReader
+    janitor: Janitor
+    frames: VitalSigns
+    state: VitalSigns
+    floor: PrivacyMode = "full"
 
 
 class Watch:
@@ -26,16 +41,13 @@ class Watch:
         state_answers: Whether the state broker answered the last time.
     """
 
-    def __init__(
-        self, plans: PlanStore, reader: FrameReader, janitor: Janitor, metrics: InferMetrics, kept_s: float
-    ) -> None:
+    def __init__(self, watched: Watched, metrics: InferMetrics, kept_s: float) -> None:
         self.cameras: tuple[str, ...] = ()
         self.state_answers = False
-        self._feed = PlanFeed(plans)
+        self._feed = PlanFeed(watched.plans, watched.floor)
+        self._watched = watched
         self._planned: tuple[str, ...] = ()
         self._leaving: dict[str, float] = {}  # camera → monotonic time until which it is read on
-        self._reader = reader
-        self._janitor = janitor
         self._metrics = metrics
         self._kept_s = kept_s
         self._once = OncePer(10.0, time.monotonic)
@@ -59,6 +71,7 @@ class Watch:
 
     def _state(self) -> None:
         try:
+            self._watched.state.look(time.monotonic())
             self._follow()
         except BrokerError as error:
             self._failed("state", error)
@@ -88,8 +101,9 @@ class Watch:
     def _frames(self) -> None:
         cameras = self.cameras
         try:
-            self._janitor.trim(cameras, self._kept_s)
-            backlog = self._reader.backlog()
+            self._watched.frames.look(time.monotonic())
+            self._watched.janitor.trim(cameras, self._kept_s)
+            backlog = self._watched.reader.backlog()
         except BrokerError as error:
             self._failed("frames", error)
             return
