@@ -1,0 +1,62 @@
+"""A classifier version as workers serve it: its ONNX file in OpenVINO, for verdicts and for the time they take."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.models.manifest import ModelVersion
+from trainer.augment import CropPlan
+from trainer.classifier import crops_of
+from trainer.faces import PATCH_MARGIN, FaceSet
+
+BATCH = 32
+TIMED_BATCH = 16
+TIMED_ROUNDS = 15
+
+
+class ServedClassifier:
+    """Answers for cut faces in float32.
+
+    Args:
+        version: Verified.
+        threads: CPU threads.
+
+    Raises:
+        BlobMismatchError: The file changed since the version was verified.
+    """
+
+    def __init__(self, version: ModelVersion, threads: int) -> None:
+        import openvino
+
+        runtime = openvino.Core()
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        self._compiled = runtime.compile_model(runtime.read_model(version.read("onnx")), "CPU", settings)
+        self.plan = CropPlan(version.classifier_input.side, version.classifier_input.margin, PATCH_MARGIN)
+
+    def judge(self, faces: FaceSet) -> NDArray[np.float32]:
+        """Give float32, (M, 3), calibrated probabilities."""
+        crops = crops_of(faces, self.plan)
+        answers = [np.zeros((0, 3), np.float32)]
+        for start in range(0, len(crops), BATCH):
+            answers.append(self._ask(crops[start : start + BATCH]))
+        return np.concatenate(answers)
+
+    def time_once(self) -> float:
+        """Say how long one batch takes now, s."""
+        crops = np.full((TIMED_BATCH, self.plan.side, self.plan.side, 3), 127, np.uint8)
+        started = time.perf_counter()
+        self._ask(crops)
+        return time.perf_counter() - started
+
+    def _ask(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(next(iter(self._compiled(crops).values())), np.float32)
+
+
+def latency_ratio(current: ServedClassifier, candidate: ServedClassifier) -> float:
+    """Say how much longer the candidate takes for a batch; in turns, so that a busy machine slows both."""
+    pairs = [(current.time_once(), candidate.time_once()) for _ in range(TIMED_ROUNDS)]
+    return median(after / before for before, after in pairs[2:])
