@@ -16,6 +16,8 @@ from producers.ledger import Drop
 
 _log = Log("producer")
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
+SENDS_AT_ONCE = 64
+"""Each takes a connection; the client library gives out a hundred, and then fails as if the broker were down."""
 
 
 class Writing(Protocol):
@@ -44,6 +46,7 @@ class BrokerLink:
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         self._closed_until: float | None = None
         self._lines = OncePer(5.0)
+        self._turns = threading.BoundedSemaphore(SENDS_AT_ONCE)
         self.up = False
 
     def send(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> Drop | None:
@@ -52,6 +55,10 @@ class BrokerLink:
         Returns:
             None where it was written or may have been, so that its number is used up; else why it was not.
         """
+        with self._turns:
+            return self._send(camera, header, jpeg, maxlen)
+
+    def _send(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> Drop | None:
         if not self._may_try():
             return Drop.BROKER
         try:
@@ -79,6 +86,8 @@ class BrokerLink:
         if self.up:
             return
         with self._guard:
+            if self.up:
+                return
             self.up = True
             self._closed_until = None
             self._backoff.reset()
