@@ -20,11 +20,14 @@ from trainer.evaluate.scenes import SceneRecord
 from trainer.evaluate.truth import CropTruth, Remark, SceneTruth
 from workers.backends.backend import load_models, open_backend
 from workers.infer.decoding import DecodedFrame, decode_frame
-from workers.infer.pipeline import CANVASES, LONG_SIDE_PX, Face, FacePipeline, PipelineSettings
+from workers.infer.face import Face
+from workers.infer.pipeline import CANVASES, LONG_SIDE_PX, FacePipeline, PipelineSettings
 from workers.infer.settings import InferSettings
 
 LOWEST_SCORE = 0.02
 """The precision-recall curve needs the faces that the detector is not sure of."""
+MOST_UNSURE = 500
+"""In a crowd they are more than the faces that a station reads of one picture."""
 Truth = TypeVar("Truth", SceneTruth, CropTruth)
 BESIDE_THE_GUARD = frozenset({"too_big", "dimensions"})
 
@@ -90,6 +93,7 @@ class Production:
                 min_score=min(LOWEST_SCORE, at_work) if self.every_score else at_work,
                 max_iou=settings.max_iou,
                 canvases=canvases_of(self.long_side_px),
+                max_faces=MOST_UNSURE if self.every_score else PipelineSettings().max_faces,
             ),
         )  # fmt: skip
 

@@ -13,6 +13,8 @@ from common.models.manifest import LABELS
 from trainer.drawn_masks import draw_mask
 
 NO_MASK = LABELS.index("no_mask")
+CLEAN = 0.25  # share of crops that no camera spoils
+FRAMED = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,20 @@ def training_crop(
         patch, label = draw_mask(patch, landmarks, random)
     if plan.augment == "none":
         return plain_crop(patch, plan), label
+    if plan.augment == "camera" and random.random() < FRAMED:
+        patch = framed(patch, random)
     picture = warp(patch, jitter(patch.shape[0], plan, random), (plan.side, plan.side))
-    return picture if plan.augment == "simple" else degrade(picture, random), label
+    return degrade(picture, random) if plan.augment == "camera" and random.random() >= CLEAN else picture, label
+
+
+def framed(patch: Picture, random: np.random.Generator) -> Picture:
+    """Blacken what lies around the face, as if the picture ended there: sets of tight crops look like that."""
+    side = patch.shape[0]
+    quarter = side / 4  # the face's longer side is half the patch's
+    left, top, right, bottom = (quarter * (1 - random.uniform(-0.1, 0.7, 4))).astype(int)
+    tight = np.zeros_like(patch)
+    tight[top : side - bottom, left : side - right] = patch[top : side - bottom, left : side - right]
+    return tight
 
 
 def jitter(patch_side: int, plan: CropPlan, random: np.random.Generator) -> FloatArray:
@@ -84,7 +98,7 @@ def degrade(picture: Picture, random: np.random.Generator) -> Picture:
         picture = relight(picture, random)
     side = picture.shape[0]
     if random.random() < 0.4:
-        small = int(side * math.exp(random.uniform(math.log(0.14), math.log(0.8))))
+        small = int(side * math.exp(random.uniform(math.log(0.2), math.log(0.8))))
         picture = resize(resize(picture, (small, small)), (side, side))
     if random.random() < 0.2:
         picture = blur(picture, random.uniform(0.4, 2.2))

@@ -19,7 +19,7 @@ from trainer.prefetch import Batch, prefetch
 from trainer.report import judged_faces
 from trainer.settings import ClassifierSettings
 
-LABEL_SHARES = (0.42, 0.42, 0.16)
+LABEL_SHARES = (0.435, 0.435, 0.13)
 
 
 class ClassifierTask:
@@ -49,7 +49,8 @@ class ClassifierTask:
             raise TrainingError(f"only {there[0]!r} among the training faces; two classes at least are needed")
         self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks, settings.augment)
         self._right = self._seen = 0
-        self.weights = balance(self.train_faces.labels, self.train_faces.sources, self.train_faces.sizes)
+        self.doubted: list[str] = []
+        self.weights = self.weigh(np.ones(len(self.train_faces.labels), bool))
         self.val_crops = crops_of(self.val_faces, self.plan)
 
     def steps(self) -> int:
@@ -62,9 +63,37 @@ class ClassifierTask:
             return epoch >= self.settings.head_epochs, 0.25 if epoch >= self.settings.head_epochs else 1.0
         return self.settings.backbone == "unfrozen", 1.0
 
+    def weigh(self, believed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Give each training face its chance to be drawn; none to those whose labels are not believed."""
+        faces, chances = self.train_faces, np.zeros(len(believed))
+        chances[believed] = balance(faces.labels[believed], faces.sources[believed], faces.sizes[believed])
+        return chances
+
+    def doubt(self) -> None:
+        """Leave out, for the epoch to come, training faces whose label the network finds next to impossible."""
+        faces, learning = self.train_faces, [(module, module.training) for module in self.network.modules()]
+        own = np.empty(len(faces.labels), np.float32)
+        said = np.empty(len(faces.labels), np.int64)
+        for start in range(0, len(own), 1024):
+            part = faces.select(np.arange(start, min(start + 1024, len(own))))
+            chances = predict(self.network, crops_of(part, self.plan), self.device)
+            own[start : start + 1024] = chances[np.arange(len(part.labels)), part.labels]
+            said[start : start + 1024] = chances.argmax(axis=1)
+        for module, was in learning:
+            module.training = was
+        believed = own >= self.settings.doubt
+        self.weights = self.weigh(believed)
+        self.doubted = [
+            f"{faces.names[i]} {faces.boxes[i].round().astype(int).tolist()}: "
+            f"{LABELS[faces.labels[i]]} gets {own[i]:.3f}, looks like {LABELS[said[i]]}"
+            for i in np.flatnonzero(~believed)
+        ]
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Give an epoch's batches: uint8 (B, S, S, 3) BGR and int64 (B,) labels."""
         self._right = self._seen = 0
+        if self.settings.doubt and epoch >= self.settings.doubt_after:
+            self.doubt()
         return prefetch(self._make(epoch))
 
     def _make(self, epoch: int) -> Iterator[Batch]:

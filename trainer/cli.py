@@ -73,6 +73,13 @@ def classifier(
     drawn_masks: Annotated[
         float | None, typer.Option(help="Share of bare training faces with a mask drawn on.")
     ] = None,
+    doubt: Annotated[
+        float | None, typer.Option(help="Leave out training faces whose label gets less than this chance.")
+    ] = None,
+    doubt_after: Annotated[int | None, typer.Option(help="Epochs before labels are doubted.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Labels corrected by eye (JSON lines), for training faces only.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="Faces drawn for an epoch; 0: as many as there are.")] = None,
     epochs: Epochs = None,
     batch: Batch = None,
@@ -105,12 +112,24 @@ def detector(
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
     weights: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
+    reference_onnx: Annotated[
+        Path | None, typer.Option(help="ONNX file that must agree with the weights; else the one beside them, if any.")
+    ] = None,
     side: Annotated[int | None, typer.Option(help="Side of the square training canvas, px, a multiple of 32.")] = None,
     mosaic: Annotated[float | None, typer.Option(help="Share of canvases that show four pictures.")] = None,
     landmark_weight: Annotated[
         float | None, typer.Option(help="Weight of keeping the starting network's landmarks.")
     ] = None,
     repeat: Annotated[int | None, typer.Option(help="Times each picture is used in an epoch.")] = None,
+    crowd: Annotated[
+        float | None, typer.Option(help="Draw pictures by their number of faces to this power; 0: each as often.")
+    ] = None,
+    frozen_stem: Annotated[
+        bool, typer.Option("--frozen-stem", help="Leave the first two blocks as they are: half the time an epoch.")
+    ] = False,
+    second_look: Annotated[
+        Path | None, typer.Option(help="Overlooked faces and places that are none (JSON lines), in training pictures.")
+    ] = None,
     epochs: Epochs = None,
     batch: Batch = None,
     rate: Rate = None,

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import TrainingError
 from common.geometry import FloatArray, iou_matrix
-from common.images import Picture, resize
+from common.images import resize
 from common.models.decode import decode, grid
 from common.models.networks import DetectorGraph, YuNet
-from trainer.canvases import Canvas, make_canvas
+from trainer.canvases import Canvas, Example, make_canvas
 from trainer.data import Scene, Skips, clip_faces, load_picture
 from trainer.detector_loss import LossWeights, Target, detector_loss
 from trainer.finder import FaceFinder
 from trainer.prefetch import Batch, prefetch
 from trainer.scoring import ScoredPicture, average_precision
+from trainer.second_look import NOTHING, SecondLook, read_second_look
 from trainer.settings import DetectorSettings
 
 STORED_LONG_SIDE_PX = 960
@@ -50,10 +52,12 @@ class DetectorTask:
         self.witness = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.settings = settings
         self.device = device
-        self.pictures = store([scene for scene in scenes if scene.split == "train"], skips)
+        looks = read_second_look(settings.second_look) if settings.second_look else {}
+        self.pictures = store([scene for scene in scenes if scene.split == "train"], skips, looks)
         self.val = [
-            (scene.source, *stored) for scene in scenes if scene.split == "val" for stored in store([scene], skips)
-        ]
+            (scene.source, stored.pixels, stored.boxes)
+            for scene in scenes if scene.split == "val" for stored in store([scene], skips)
+        ]  # fmt: skip
         if not self.pictures:
             raise TrainingError("no training picture is left; look at the list of skipped pictures")
         self.points = torch.tensor(np.array(grid((settings.side, settings.side))), device=device)
@@ -68,13 +72,13 @@ class DetectorTask:
         return True, 1.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give an epoch's batches: uint8 (B, S, S, 3), boxes and ignored boxes float (K, 5), canvas number first."""
+        """Give batches: uint8 (B, S, S, 3), and boxes, ignored ones, decoys: float (K, 5), canvas number first."""
         return prefetch(self._make(epoch))
 
     def _make(self, epoch: int) -> Iterator[Batch]:
         random = np.random.default_rng((self.settings.schedule.seed, epoch))
         size, side = self.settings.schedule.batch, self.settings.side
-        order = np.concatenate([random.permutation(len(self.pictures)) for _ in range(self.settings.repeat + 1)])
+        order = self._order(random)
         for step in range(self.steps()):
             canvases = []
             for first in order[step * size : (step + 1) * size]:
@@ -83,17 +87,36 @@ class DetectorTask:
                 canvases.append(make_canvas(four, side, self.settings.mosaic, random))
             yield collate(canvases)
 
+    def _order(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """Give an epoch's pictures: each as often, or the more often the more faces it shows."""
+        if not self.settings.crowd:
+            rounds = [random.permutation(len(self.pictures)) for _ in range(self.settings.repeat + 1)]
+            return np.concatenate(rounds)
+        counts = np.array([max(1, len(picture.boxes)) for picture in self.pictures], np.float64)
+        chances = counts**self.settings.crowd
+        size = self.steps() * self.settings.schedule.batch
+        return random.choice(len(self.pictures), size, p=chances / chances.sum())
+
     def loss(self, batch: Batch) -> Tensor:
         """SimOTA and EIoU; see ``detector_loss``."""
         pixels = batch[0].to(self.device).permute(0, 3, 1, 2).float()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
-            logits = self.network(pixels).float()
-            with torch.no_grad():
-                opinion = self.witness(pixels).float()
-        targets = self._targets(opinion, batch[1].to(self.device), batch[2].to(self.device))
+            logits, opinion = (answer.float() for answer in self._answers(pixels))
+        targets = self._targets(opinion, *(part.to(self.device) for part in batch[1:]))
         return detector_loss(logits, self.points, targets, LossWeights(landmark=self.settings.landmark_weight))
 
-    def _targets(self, opinion: Tensor, boxes: Tensor, ignored: Tensor) -> list[Target]:
+    def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Ask the learner and the witness; a stem that does not learn is the same in both and computed once."""
+        if not self.settings.frozen_stem:
+            with torch.no_grad():
+                opinion = self.witness(pixels)
+            return self.network(pixels), opinion
+        with torch.no_grad():
+            features = self.witness.backbone.stem(pixels)
+            opinion = self.witness.after_stem(features)
+        return self.network.after_stem(features), opinion
+
+    def _targets(self, opinion: Tensor, boxes: Tensor, ignored: Tensor, decoys: Tensor) -> list[Target]:
         score = (opinion[..., 0].sigmoid() * opinion[..., 1].sigmoid()).sqrt()
         raw = torch.cat([score[..., None], opinion[..., 2:], opinion[..., 1:2]], dim=-1).cpu().numpy()
         seen = decode(raw, (self.settings.side, self.settings.side), SURE, 0.3)
@@ -101,9 +124,8 @@ class DetectorTask:
         targets = []
         for index, found in enumerate(seen):
             faces = boxes[boxes[:, 0] == index, 1:]
-            forgotten = torch.from_numpy(unboxed(found.boxes[: None if trained else 0], faces.cpu().numpy())).to(
-                self.device
-            )
+            known = torch.cat([faces, decoys[decoys[:, 0] == index, 1:]]).cpu().numpy()
+            forgotten = torch.from_numpy(unboxed(found.boxes[: None if trained else 0], known)).to(self.device)
             passed_over = torch.cat([ignored[ignored[:, 0] == index, 1:], forgotten])
             targets.append(Target(faces, passed_over, opinion[index, :, 6:16], (score[index] >= SURE) & trained))
         return targets
@@ -120,15 +142,15 @@ class DetectorTask:
         return {"average_precision": average_precision(scored, ignore_below_px=UNBOXED_PX)}
 
 
-def unboxed(found: FloatArray, faces: FloatArray) -> FloatArray:
-    """Give the small faces, (J, 4) px, that the witness is sure of and nobody boxed."""
+def unboxed(found: FloatArray, known: FloatArray) -> FloatArray:
+    """Give the small faces, (J, 4) px, that the witness is sure of and nobody boxed or knows to be none."""
     small = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0) < UNBOXED_PX
-    free = iou_matrix(found, faces).max(axis=1, initial=0) < 0.2
+    free = iou_matrix(found, known).max(axis=1, initial=0) < 0.2
     forgotten: FloatArray = found[small & free]
     return forgotten
 
 
-def store(scenes: list[Scene], skips: Skips) -> list[tuple[Picture, FloatArray]]:
+def store(scenes: list[Scene], skips: Skips, looks: Mapping[str, SecondLook] | None = None) -> list[Example]:
     """Read pictures once and keep them, at most 960 px long, with their boxes scaled along."""
     stored = []
     for scene in scenes:
@@ -139,7 +161,8 @@ def store(scenes: list[Scene], skips: Skips) -> list[tuple[Picture, FloatArray]]
         scale = min(1.0, STORED_LONG_SIDE_PX / max(height, width))
         small = resize(picture, (round(width * scale), round(height * scale)))
         boxes = clip_faces(scene, (width, height), skips).boxes
-        stored.append((small, (boxes * scale).astype(np.float32)))
+        look = (looks or {}).get(scene.path.name, NOTHING)
+        stored.append(Example(small, *((part * scale).astype(np.float32) for part in (boxes, *look))))
     return stored
 
 
@@ -148,6 +171,6 @@ def collate(canvases: list[Canvas]) -> Batch:
     pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in canvases]))
     numbered = [
         np.concatenate([np.insert(boxes, 0, index, axis=1) for index, boxes in enumerate(lists)]).astype(np.float32)
-        for lists in ([c.boxes for c in canvases], [c.ignored for c in canvases])
+        for lists in ([c.boxes for c in canvases], [c.ignored for c in canvases], [c.decoys for c in canvases])
     ]
-    return pixels, torch.from_numpy(numbered[0]), torch.from_numpy(numbered[1])
+    return pixels, *(torch.from_numpy(boxes) for boxes in numbered)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from common.geometry import FloatArray, iou_matrix, square_around
 from common.images import Picture, crop
-from common.models.decode import Detections
 from common.models.manifest import LABELS
 from trainer.data import Portrait, Scene, Skips, clip_faces, load_picture
 from trainer.finder import FaceFinder
@@ -20,6 +19,7 @@ PATCH_SIDE = 160
 PATCH_MARGIN = 0.5
 MIN_FACE_PX = 8.0
 MATCH_IOU = 0.4
+WHOLE_SCENES = {"rmfd"}  # sets of one-person labels on whole scenes: a picture in which no face is found shows none
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,15 @@ class FaceSet:
     """Faces cut with a margin of half the box on every side.
 
     Attributes:
-        patches: uint8, (M, 160, 160, 3), BGR; the face box's longer side is 80 px.
+        patches: uint8, (M, P, P, 3), BGR; the face box's longer side is P / 2 px; P is 160 if nothing else was asked.
         labels: int64, (M,), index into the label order.
         sizes: float32, (M,), longer side of the box in its picture, px.
         landmarks: float32, (M, 5, 2), x y in patch px; NaN where no detector found the face.
         sources: str, (M,).
         train: bool, (M,).
         detected: bool, (M,), whether the box is the detector's.
+        names: str, (M,), the picture's name in its index.
+        boxes: float32, (M, 4), x1 y1 x2 y2, px of the picture.
     """
 
     patches: NDArray[np.uint8]
@@ -43,6 +45,8 @@ class FaceSet:
     sources: NDArray[np.str_]
     train: NDArray[np.bool_]
     detected: NDArray[np.bool_]
+    names: NDArray[np.str_]
+    boxes: FloatArray
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> FaceSet:
         """Give a subset."""
@@ -75,19 +79,23 @@ class CutFace:
     source: str
     train: bool
     detected: bool
+    name: str = ""
+    box: FloatArray = field(default_factory=lambda: np.zeros(4, np.float32))
 
 
-def cut(picture: Picture, box: FloatArray, landmarks: FloatArray | None) -> tuple[Picture, FloatArray]:
+def cut(
+    picture: Picture, box: FloatArray, landmarks: FloatArray | None, side: int = PATCH_SIDE
+) -> tuple[Picture, FloatArray]:
     """Cut one face with its landmarks carried along (NaN where there are none)."""
     square = square_around(box, PATCH_MARGIN)
-    patch = crop(picture, square, PATCH_SIDE)
+    patch = crop(picture, square, side)
     if landmarks is None:
         return patch, np.full((5, 2), np.nan, np.float32)
-    scale = PATCH_SIDE / float(square[2] - square[0])
+    scale = side / float(square[2] - square[0])
     return patch, ((landmarks - square[:2]) * scale).astype(np.float32)
 
 
-def cut_scene(scene: Scene, picture: Picture, finder: FaceFinder) -> Iterator[CutFace]:
+def cut_scene(scene: Scene, picture: Picture, finder: FaceFinder, side: int = PATCH_SIDE) -> Iterator[CutFace]:
     """Cut the labelled faces of a scene: the detector's box where it found the face, else the labelled one."""
     found = finder.find(picture)
     overlaps = iou_matrix(scene.boxes, found.boxes)
@@ -98,25 +106,30 @@ def cut_scene(scene: Scene, picture: Picture, finder: FaceFinder) -> Iterator[Cu
         size = float(max(used[2] - used[0], used[3] - used[1]))
         if size < MIN_FACE_PX:
             continue
-        patch, landmarks = cut(picture, used, found.landmarks[best] if hit else None)
-        yield CutFace(patch, size, landmarks, LABELS.index(face.label), scene.source, scene.split == "train", hit)
+        patch, landmarks = cut(picture, used, found.landmarks[best] if hit else None, side)
+        label, train = LABELS.index(face.label), scene.split == "train"
+        yield CutFace(patch, size, landmarks, label, scene.source, train, hit, scene.file, used)
 
 
-def cut_portrait(portrait: Portrait, picture: Picture, finder: FaceFinder) -> Iterator[CutFace]:
-    """Cut the face of a one-person picture; all where everybody wears it alike; the whole picture if none is found."""
+def cut_portrait(portrait: Portrait, picture: Picture, finder: FaceFinder, side: int = PATCH_SIDE) -> Iterator[CutFace]:
+    """Cut the principal face of a one-person picture; the whole picture if none is found and it is no whole scene.
+
+    Passers-by do not share the picture's label, not even where the set says that everybody is masked.
+    """
     padded, offset = pad(picture)
     found = finder.find(padded, 320)
-    everyone = portrait.source == "rmfd"
-    for index in _foreground(found) if everyone else _principal(found):
-        size = float(max(found.boxes[index][2:] - found.boxes[index][:2]))
-        patch, landmarks = cut(padded, found.boxes[index], found.landmarks[index])
-        yield _portrait_face(portrait, patch, landmarks, size, detected=True)
-    if len(found.boxes) or everyone:
+    if not len(found.boxes) and portrait.source in WHOLE_SCENES:
         return
     height, width = picture.shape[:2]
-    whole = np.array([0, 0, width, height], np.float32) + np.tile(offset, 2)
-    patch, landmarks = cut(padded, whole, None)
-    yield _portrait_face(portrait, patch, landmarks, float(max(height, width)), detected=False)
+    box, landmarks = np.array([0, 0, width, height], np.float32) + np.tile(offset, 2), None
+    if len(found.boxes):
+        sides = found.boxes[:, 2:] - found.boxes[:, :2]
+        best = int(np.argmax(sides.prod(axis=1) * found.scores))
+        box, landmarks = found.boxes[best], found.landmarks[best]
+    patch, carried = cut(padded, box, landmarks, side)
+    size, label, train = float((box[2:] - box[:2]).max()), LABELS.index(portrait.label), portrait.split == "train"
+    own = (box - np.tile(offset, 2)).astype(np.float32)
+    yield CutFace(patch, size, carried, label, portrait.source, train, landmarks is not None, portrait.file, own)
 
 
 def pad(picture: Picture) -> tuple[Picture, FloatArray]:
@@ -126,51 +139,36 @@ def pad(picture: Picture) -> tuple[Picture, FloatArray]:
     return padded, np.array([border, border], np.float32)
 
 
-def _principal(found: Detections) -> list[int]:
-    if not len(found.boxes):
-        return []
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    return [int(np.argmax(sides.prod(axis=1) * found.scores))]
-
-
-def _foreground(found: Detections) -> list[int]:
-    """Give the sure faces nearly as large as the largest: passers-by behind do not share the picture's label."""
-    longest = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
-    near = (longest >= 0.7 * longest.max(initial=0)) & (found.scores >= 0.7)
-    return [int(index) for index in np.flatnonzero(near)]
-
-
-def _portrait_face(
-    portrait: Portrait, patch: Picture, landmarks: FloatArray, size: float, *, detected: bool
-) -> CutFace:
-    label = LABELS.index(portrait.label)
-    return CutFace(patch, size, landmarks, label, portrait.source, portrait.split == "train", detected)
-
-
 def cut_all(
-    items: list[Scene | Portrait], finder: FaceFinder, skips: Skips, progress: Callable[[int], None]
+    items: Sequence[Scene | Portrait],
+    finder: FaceFinder,
+    skips: Skips,
+    progress: Callable[[int], None],
+    side: int = PATCH_SIDE,
 ) -> FaceSet:
-    """Cut the faces of all pictures; unreadable ones are noted in ``skips``."""
+    """Cut the faces of all pictures to patches of ``side`` px; unreadable pictures are noted in ``skips``."""
     faces: list[CutFace] = []
     for count, item in enumerate(items, 1):
         picture = load_picture(item.path, skips)
         if picture is not None and isinstance(item, Scene):
             whole = clip_faces(item, (picture.shape[1], picture.shape[0]), skips)
-            faces.extend(cut_scene(whole, picture, finder))
+            faces.extend(cut_scene(whole, picture, finder, side))
         elif picture is not None and isinstance(item, Portrait):
-            faces.extend(cut_portrait(item, picture, finder))
+            faces.extend(cut_portrait(item, picture, finder, side))
         progress(count)
-    return gather(faces)
+    return gather(faces, side)
 
 
-def gather(faces: list[CutFace]) -> FaceSet:
-    """Put cut faces into arrays."""
+def gather(faces: list[CutFace], side: int = PATCH_SIDE) -> FaceSet:
+    """Put cut faces, all with patches of ``side`` px, into arrays."""
     return FaceSet(
-        patches=np.array([face.patch for face in faces], np.uint8).reshape(-1, PATCH_SIDE, PATCH_SIDE, 3),
+        patches=np.array([face.patch for face in faces], np.uint8).reshape(-1, side, side, 3),
         labels=np.array([face.label for face in faces], np.int64),
         sizes=np.array([face.size for face in faces], np.float32),
         landmarks=np.array([face.landmarks for face in faces], np.float32).reshape(-1, 5, 2),
         sources=np.array([face.source for face in faces], np.str_),
         train=np.array([face.train for face in faces], np.bool_),
         detected=np.array([face.detected for face in faces], np.bool_),
+        names=np.array([face.name for face in faces], np.str_),
+        boxes=np.array([face.box for face in faces], np.float32).reshape(-1, 4),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def release_classifier(network: nn.Module, directory: Path, notes: ReleaseNotes,
     Raises:
         ProbeError: The ONNX file does not answer as the torch network does; the folder's manifest is unchanged.
     """
+    fold_norms(network)
     halve_weights(network)
     side = int(settings["side"])
     graph = ClassifierGraph(network, settings["temperature"]).eval()  # type: ignore[arg-type]
@@ -84,6 +86,31 @@ def release_classifier(network: nn.Module, directory: Path, notes: ReleaseNotes,
                   options={"dense": settings["dense"], "dropout": settings["dropout"]}, classes=LABELS,
                   temperature=settings["temperature"], input=ClassifierInput(side=side, margin=settings["margin"]),
                   normalisation="BGR to RGB, x / 127.5 - 1, inside the graph")  # fmt: skip
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Move every batch norm's scale into the convolution before it, in place; see docs/adr/0034.
+
+    The exporter does so too; done before the matrices are rounded, torch and ONNX compute with the same numbers. The
+    norm keeps statistics that fit, so that the network can be trained on as before.
+    """
+    for module in network.modules():
+        children = list(module.children())
+        for convolution, norm in pairwise(children):
+            if isinstance(convolution, nn.Conv2d) and convolution.bias is None and isinstance(norm, nn.BatchNorm2d):
+                _fold(convolution, norm)
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        return
+    with torch.no_grad():
+        scale = norm.weight / torch.sqrt(variance + norm.eps)
+        convolution.weight.mul_(scale[:, None, None, None])
+        mean.mul_(scale)
+        variance.mul_(scale**2)
+        norm.weight.copy_(torch.sqrt(variance + norm.eps))
 
 
 def halve_weights(network: nn.Module) -> None:

@@ -19,6 +19,11 @@ PICTURES = {
     "by_size.png": "Recall by size of the face",
     "mistakes.png": "The worst mistakes",
 }
+LISTS = {
+    "skipped": "Skipped or clipped",
+    "corrected": "Labels corrected by eye, training faces",
+    "doubted": "Training faces left out of the last epoch, their labels next to impossible",
+}
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#1c2530}
 figure{display:inline-block;margin:0 1em 1.5em 0;vertical-align:top}img{max-width:100%;border:1px solid #d5dbe1}
 figcaption{font-weight:600;margin-bottom:.3em}table{border-collapse:collapse;font-size:14px}
@@ -34,9 +39,7 @@ def write_page(run: Path, report: Mapping[str, Any], history: Sequence[Mapping[s
         parts.append(f"<h2>Classification report</h2><pre>{_text(text.read_text('utf-8'))}</pre>")
     parts.append(_sources(report.get("by_source_detected", {})))
     parts.append(_epochs(history))
-    skipped = report.get("skipped", [])
-    listed = "\n".join(map(str, skipped)) or "nothing"
-    parts.append(f"<details><summary>Skipped or clipped: {len(skipped)}</summary><pre>{_text(listed)}</pre></details>")
+    parts += [_listed(title, report.get(key)) for key, title in LISTS.items()]
     settings = run / "settings.json"
     if settings.is_file():
         shown = _text(settings.read_text("utf-8"))
@@ -46,6 +49,13 @@ def write_page(run: Path, report: Mapping[str, Any], history: Sequence[Mapping[s
         f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"
     )
     replace_file(run / NAME, page.encode())
+
+
+def _listed(title: str, lines: Sequence[object] | None) -> str:
+    if lines is None:
+        return ""
+    text = "\n".join(map(str, lines)) or "nothing"
+    return f"<details><summary>{title}: {len(lines)}</summary><pre>{_text(text)}</pre></details>"
 
 
 def _figures(report: Mapping[str, Any]) -> str:

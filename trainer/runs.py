@@ -17,6 +17,7 @@ from common.models.torch_load import fill
 from trainer import plots
 from trainer.checkpoint import NAME as CHECKPOINT
 from trainer.classifier import ClassifierTask, predict
+from trainer.corrections import correct, read_corrections
 from trainer.cutcache import cut_faces
 from trainer.data import Skips, read_scenes
 from trainer.detector import DetectorTask
@@ -25,6 +26,7 @@ from trainer.fit import History, fit
 from trainer.judging import judge_classifier, judge_detector
 from trainer.patience import NAME as BEST
 from trainer.patience import Patience
+from trainer.reference import check_reference, reference_beside
 from trainer.run_page import write_page
 from trainer.settings import ClassifierSettings, DetectorSettings
 from trainer.versions import network_of
@@ -33,7 +35,7 @@ from trainer.weights import start_backbone
 console = Console(stderr=True)
 StopQuestion = Callable[[], bool]
 SETTINGS, START, HISTORY = "settings.json", "start.txt", "history.json"
-SHAPE = ("architecture", "dense", "side", "margin")  # what a resumed run must share with its beginning
+SHAPE = ("architecture", "dense", "side", "margin", "frozen_stem")  # what a resumed run must share with its beginning
 
 
 def pick_device(name: str) -> torch.device:
@@ -109,12 +111,17 @@ def run_classifier(settings: ClassifierSettings, should_stop: StopQuestion = lam
     network = build_classifier(settings.architecture, settings.dense, settings.dropout)
     begun = _begin(network, settings)
     faces = cut_faces(settings, skips)
+    changes: list[str] = []
+    if settings.corrections:
+        faces, changes = correct(faces, read_corrections(settings.corrections))
+        console.print(f"{len(changes)} labels corrected by {settings.corrections}")
     task = ClassifierTask(network, faces, settings, device)
     history = fit(task, settings.schedule, settings.run, should_stop)
     if should_stop():
         return stopped(settings.run, len(history))
     report: dict[str, Any] = {"recipe": settings.recipe, "architecture": settings.architecture, "start": begun,
-                              **_epochs(task, settings, history), "skipped": skips.listed}  # fmt: skip
+                              **_epochs(task, settings, history), "skipped": skips.listed,
+                              "corrected": changes, "doubted": task.doubted}  # fmt: skip
     if len(task.val_faces.labels):
         report |= judge_classifier(settings.run, task, predict(task.network, task.val_crops, device))
     return keep_report(settings.run, report, history)
@@ -147,6 +154,7 @@ def run_detector(settings: DetectorSettings, should_stop: StopQuestion = lambda:
     network = build_detector()
     if settings.weights:
         load_detector(network, settings.weights)
+        _compare(network, settings.weights, settings.reference_onnx)
     task = DetectorTask(network, scenes, settings, device, skips)
     history = fit(task, settings.schedule, settings.run, should_stop)
     if should_stop():
@@ -155,6 +163,15 @@ def run_detector(settings: DetectorSettings, should_stop: StopQuestion = lambda:
     if task.val:
         report |= judge_detector(settings.run, task)
     return keep_report(settings.run, report, history)
+
+
+def _compare(network: YuNet, weights: Path, given: Path | None) -> None:
+    reference = given or reference_beside(weights)
+    if reference is None:
+        console.print(f"no ONNX file beside {weights.name}; its answers were not compared (--reference-onnx FILE)")
+        return
+    difference = check_reference(network, reference)
+    console.print(f"computes what {reference.name} computes (answers differ by up to {difference:.2g})")
 
 
 def load_detector(network: YuNet, path: Path) -> None:

@@ -65,6 +65,11 @@ class ClassifierSettings(BaseModel):
     margin: float = Field(0.25, ge=0, le=0.5, description="Share of the box's longer side added on every side.")
     smoothing: float = Field(0.02, ge=0, lt=0.5, description="Label smoothing.")
     drawn_masks: float = Field(0.25, ge=0, le=1, description="Share of bare training faces that get a mask drawn on.")
+    doubt: float = Field(
+        0.0, ge=0, lt=0.5, description="Leave out training faces whose label gets less than this chance; 0: none."
+    )
+    doubt_after: int = Field(4, ge=1, description="Epochs before labels are doubted: too early to know faces by heart.")
+    corrections: Path | None = Field(None, description="Labels corrected by eye, JSON lines; training faces only.")
     augment: Augmentation = Field(
         "camera", description="camera: as cameras degrade; simple: turn, shift, zoom, mirror; none."
     )
@@ -80,8 +85,18 @@ class DetectorSettings(BaseModel):
     scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
     weights: Path | None = Field(None, description="Weights (safetensors) to start from; none means untrained.")
+    reference_onnx: Path | None = Field(
+        None, description="ONNX file that the weights must agree with; none means the one beside them, if any."
+    )
     side: int = Field(384, ge=64, le=1024, multiple_of=32, description="Side of the square training canvas, px.")
     mosaic: float = Field(0.3, ge=0, le=1, description="Share of canvases that show four pictures.")
     landmark_weight: float = Field(0.1, ge=0, le=10, description="Weight of keeping the starting network's landmarks.")
     repeat: int = Field(1, ge=1, le=100, description="Times each picture is used in an epoch.")
+    crowd: float = Field(
+        0.0, ge=0, le=2, description="Pictures are drawn by their number of faces to this power; 0: each as often."
+    )
+    frozen_stem: bool = Field(False, description="Leave the first two blocks as they are: half the time an epoch.")
+    second_look: Path | None = Field(
+        None, description="Faces that nobody boxed and places that are none, JSON lines; training pictures only."
+    )
     schedule: Schedule = Schedule(epochs=20, batch=16, rate=1.5e-3)

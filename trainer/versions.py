@@ -54,7 +54,9 @@ def release_run(run: Path, kind: Kind, into: Path, notes: dict[str, Any]) -> Man
         tensors = network_of(run)
     except (OSError, ValidationError, ValueError, TrainingError) as error:
         raise TrainingError(f"{run}: no finished run of a {kind}: {error}") from error
-    report.pop("skipped", None)
+    for listed in ("skipped", "corrected", "doubted"):
+        if listed in report:
+            report[listed] = len(report[listed])
     release_notes = ReleaseNotes(
         version=notes["version"], created=datetime.now(UTC).isoformat(timespec="seconds"), command=notes["command"],
         metrics={**report, **notes.get("metrics", {})}, training_data=notes["training_data"],

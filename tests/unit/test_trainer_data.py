@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from common.errors import TrainingError
 from common.models.decode import Detections, grid
 from trainer.augment import CropPlan, jitter, plain_crop, training_crop
-from trainer.canvases import make_canvas, window
+from trainer.canvases import Example, make_canvas, window
 from trainer.cli import app
 from trainer.data import Scene, Skips, load_picture, read_portraits, read_scenes
 from trainer.detector import unboxed
@@ -159,14 +159,14 @@ def test_windows_keep_faces_and_pass_over_cut_ones() -> None:
     picture = np.zeros((640, 640, 3), np.uint8)
     boxes = np.array([[300, 300, 360, 360], [-30, 200, 20, 260]], np.float32)
     for seed in range(20):
-        canvas = window(picture, boxes, 640, 1.0, np.random.default_rng(seed))
+        canvas = window(Example(picture, boxes), 640, 1.0, np.random.default_rng(seed))
         assert canvas.boxes.shape == (1, 4)
         assert canvas.ignored.shape == (1, 4)
         np.testing.assert_allclose(canvas.boxes[0, 2:] - canvas.boxes[0, :2], 60)
 
 
 def test_a_mosaic_shows_faces_of_four_pictures_inside_their_quarters() -> None:
-    picture = (np.full((100, 100, 3), 50, np.uint8), np.array([[30, 30, 70, 70]], np.float32))
+    picture = Example(np.full((100, 100, 3), 50, np.uint8), np.array([[30, 30, 70, 70]], np.float32))
     canvas = make_canvas([picture] * 4, 128, 1.0, np.random.default_rng(0))
     assert canvas.pixels.shape == (128, 128, 3)
     assert len(canvas.boxes) + len(canvas.ignored) >= 3
