@@ -3,6 +3,7 @@
     MaskwatchError
     ├── ConfigError                 the operator's input; exit 2; says the key's path and the nearest valid name
     │   ├── SitePlanError           a site plan that cannot be used
+    │   ├── FeedbackRefusedError    a verdict on an alarm that is not taken; ``reason`` is the metric label
     │   └── PortInUseError          a metrics or page port somebody else holds
     ├── SourceError                 a camera or file; retried with backoff, other cameras go on
     │   ├── SourceUnreachableError  nothing answers there
@@ -21,9 +22,14 @@
     ├── ModelError                  a model version; the one in service stays
     │   ├── ManifestError           the manifest is missing, malformed or names another layout
     │   ├── BlobMismatchError       a blob's size or sha256 is not what the manifest says
-    │   └── ProbeError              the network loads but does not answer as its manifest promises
+    │   ├── ProbeError              the network loads but does not answer as its manifest promises
+    │   ├── VersionRefusedError     a registry does not take or give a version; ``reason`` is the metric label
+    │   ├── UnknownVersionError     a registry has no such version or generation
+    │   ├── StaleGenerationError    somebody else has changed the pointer since; nothing was changed
+    │   └── RegistryUnwritableError a registry's folder cannot be written; nothing of it was changed
     ├── BackendError                an inference backend that cannot run here
     └── TrainingError               data or a run folder that cannot be trained from
+        └── SampleRefusedError      a face crop that may not be kept to train on; ``reason`` is the metric label
 
 Whose fault decides what happens: configuration stops the process with exit status 2, a camera is retried, a
 frame or message is counted and put aside, a broker is waited for, a model is kept out. Nothing else is caught.
@@ -42,6 +48,19 @@ class ConfigError(MaskwatchError):
 
 class SitePlanError(ConfigError):
     """A site plan that cannot be used; the plan in force stays."""
+
+
+class FeedbackRefusedError(ConfigError):
+    """A person's verdict that is not taken, or an order about it that cannot be carried out; nothing was changed.
+
+    Attributes:
+        reason: Metric label, one of ``label``, ``by``, ``at``, ``event_id``, ``unknown_event``, ``not_a_violation``,
+            ``camera``, ``operators``, ``fields``, ``picture``, ``privacy``, ``busy``, ``defect``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PortInUseError(ConfigError):
@@ -162,9 +181,57 @@ class ProbeError(ModelError):
     """The network loads but does not answer its manifest's probe within tolerance."""
 
 
+class VersionRefusedError(ModelError):
+    """A version that a registry does not take or give.
+
+    Attributes:
+        reason: Metric label, one of ``name``, ``kind``, ``arch``, ``classes``, ``files``, ``hash``, ``header``,
+            ``tensors``, ``size``, ``manifest``, ``probe``, ``signature``, ``taken``, ``needed``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UnknownVersionError(ModelError):
+    """A registry has no such version or generation; nothing was changed."""
+
+
+class StaleGenerationError(ModelError):
+    """Another generation is in force than the one that was expected; nothing was changed.
+
+    Attributes:
+        generation: The one in force.
+        by: Who made it.
+        why: For what reason.
+    """
+
+    def __init__(self, expected: int, generation: int, by: str, why: str) -> None:
+        words = f"{by or 'somebody'} made it{f': {why}' if why else ''}"
+        super().__init__(f"generation {generation} is in force, not {expected}: {words}; nothing was changed")
+        self.generation, self.by, self.why = generation, by, why
+
+
+class RegistryUnwritableError(ModelError):
+    """A registry's or cache's folder cannot be written; nothing of it was changed, and what serves stays."""
+
+
 class BackendError(MaskwatchError):
     """An inference backend cannot run on this machine; the message says what is missing and how to get it."""
 
 
 class TrainingError(MaskwatchError):
     """Data or a run folder that cannot be trained from; finished checkpoints are untouched."""
+
+
+class SampleRefusedError(TrainingError):
+    """A face crop that may not be kept to train on; nothing of it was written.
+
+    Attributes:
+        reason: Metric label: ``no_face``, or one of `FrameRejectedError`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

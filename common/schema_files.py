@@ -14,13 +14,19 @@ from pydantic import BaseModel, create_model
 
 from common.events import (
     CAMERA_STATUS_TYPE,
+    FEEDBACK_TYPE,
     INCIDENT_TYPES,
+    MODEL_STATUS_TYPE,
     SCHEMA_URI,
     VIOLATION_TYPES,
+    WINDOW_TYPE,
     CameraStatusData,
     CloudEvent,
+    FeedbackData,
     IncidentData,
+    ModelStatusData,
     ViolationData,
+    WindowData,
 )
 from common.schema import CameraMark, FrameHeader, FrameResult, MarkResult
 
@@ -34,7 +40,10 @@ WIRE: dict[str, type[BaseModel]] = {
 EVENTS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(VIOLATION_TYPES.values(), ViolationData),
     CAMERA_STATUS_TYPE: CameraStatusData,
+    WINDOW_TYPE: WindowData,
     **dict.fromkeys(INCIDENT_TYPES.values(), IncidentData),
+    FEEDBACK_TYPE: FeedbackData,
+    MODEL_STATUS_TYPE: ModelStatusData,
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

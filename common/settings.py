@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.advice import explain, nearest
 from common.errors import ConfigError
 
 ENV_PREFIX = "MASKWATCH_"
-SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "NOTIFY_", "TRAINER_")
+SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "NOTIFY_", "TRAINER_", "MODELS_")
 """What a service adds to the prefix for settings of its own, so that one environment file can serve them all."""
 
 S = TypeVar("S", bound=BaseSettings)
@@ -39,10 +39,13 @@ class ServiceSettings(BaseSettings):
     partitions: int | None = Field(default=None, ge=1, le=1024, description="Partitions at first start; then stored.")
     metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics and health checks listen on.")
     metrics_port: int | None = Field(default=None, ge=0, le=65535, description="Port of them; 0 takes a free one.")
+    privacy_floor: Literal["full", "redacted", "statistics"] = Field(
+        default="full", description="Least privacy: a site plan of a weaker privacy.mode is not used."
+    )
     max_age_s: float = Field(default=2.0, gt=0, le=60, description="Frames older than this are not looked at.")
     grace_s: float = Field(default=8.0, gt=0, le=300, description="Seconds to finish work after SIGTERM.")
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    log_format: str = Field(default="text", pattern="^(text|json)$")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least that is logged.")
+    log_format: str = Field(default="text", pattern="^(text|json)$", description="For people or for machines.")
 
     @model_validator(mode="after")
     def _read_password_files(self) -> Self:
@@ -56,6 +59,24 @@ class ServiceSettings(BaseSettings):
                 raise ValueError(f"{name}_password_file: cannot be read: {error.strerror}") from error
             object.__setattr__(self, f"{name}_password", secret)
         return self
+
+
+class ModelsSettings(BaseSettings):
+    """Where model versions are kept and whose signatures count: ``MASKWATCH_MODELS_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="MASKWATCH_MODELS_", extra="forbid", frozen=True)
+
+    registry: Path | None = Field(default=None, description="Folder of the registry; else the state broker keeps it.")
+    trusted_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Files of public keys, separated by commas; signatures by others are refused."
+    )
+    require_signature: bool = Field(default=False, description="Refuse versions without a signature.")
+    keep: int = Field(default=10, ge=2, le=1000, description="Versions of each kind that are kept although unused.")
+
+    @field_validator("trusted_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def load(model: type[S], **overrides: Any) -> S:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from common.errors import BrokerError, ConfigError, MaskwatchError
@@ -57,7 +58,7 @@ def _table(findings: list[Finding]) -> Table:
         table.add_column(name, overflow="fold")
     for finding in findings:
         mark = f"[{STYLES[finding.verdict]}]{finding.verdict}[/]"
-        table.add_row(mark, finding.name, finding.found, finding.advice)
+        table.add_row(mark, escape(finding.name), escape(finding.found), escape(finding.advice))
     return table
 
 

@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from maskwatch.commands import camera, doctor, evaluate, events, look, run, site, train
+from maskwatch.commands import (
+    bench,
+    broker,
+    camera,
+    doctor,
+    evaluate,
+    events,
+    feedback,
+    look,
+    models,
+    run,
+    site,
+    status,
+    train,
+    trainer,
+)
 
 EXIT_FAILED, EXIT_INPUT, EXIT_BROKER, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -27,11 +42,17 @@ app = typer.Typer(
 run.register(app)
 look.register(app)
 doctor.register(app)
+status.register(app)
 app.add_typer(site.app, name="site")
 app.add_typer(events.app, name="events")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(camera.app, name="camera")
 train.register(app)
+app.add_typer(trainer.app, name="trainer")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(models.app, name="models")
+app.add_typer(broker.app, name="broker")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from maskwatch.readiness import Survey
 from maskwatch.siting import Advice
 from workers.annotate import annotate
 from workers.charts import Chart, sheet
-from workers.infer.pipeline import Face
+from workers.infer.face import Face
 
 
 class Seen(Protocol):

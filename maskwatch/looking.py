@@ -20,7 +20,8 @@ from maskwatch.watching import Watch, WatchOptions
 from producers.sources.source import PICTURE_SUFFIXES
 from workers.annotate import Mark, annotate
 from workers.backends.backend import load_models, open_backend
-from workers.infer.pipeline import Face, FacePipeline
+from workers.infer.face import Face
+from workers.infer.pipeline import FacePipeline
 from workers.infer.settings import InferSettings
 from workers.recording import read_picture, write_picture
 

@@ -12,12 +12,12 @@ import psutil
 
 from common.errors import ConfigError
 
-_VARIABLE = "MASKWATCH_STATE_URL"
+STATE, FRAMES = "MASKWATCH_STATE_URL", "MASKWATCH_FRAMES_URL"
 _MARK = ["-m", "maskwatch", "judge"]
 
 
-def running_state_url() -> str | None:
-    """Give the state broker's URL of the run on this machine, or None where none of this user runs.
+def running_url(variable: str = STATE) -> str | None:
+    """Give the URL of one of the brokers of the run on this machine, or None where none of this user runs.
 
     Raises:
         ConfigError: More than one runs; the message names their processes.
@@ -29,12 +29,12 @@ def running_state_url() -> str | None:
         if (process.info["cmdline"] or [])[1:4] != _MARK:
             continue
         try:
-            url = process.environ().get(_VARIABLE)
+            url = process.environ().get(variable)
         except psutil.Error:
             continue
         if url:
             found[url] = process.info["pid"]
     if len(found) > 1:
         pids = ", ".join(str(pid) for pid in sorted(found.values()))
-        raise ConfigError(f"several runs are going on here (judges {pids}); name one broker in {_VARIABLE}")
+        raise ConfigError(f"several runs are going on here (judges {pids}); name one broker in {variable}")
     return next(iter(found), None)

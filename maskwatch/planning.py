@@ -13,7 +13,8 @@ from typing import Any
 from common.broker.planfeed import read_plan
 from common.broker.plans import Byline, PlanStore, PlanVersion
 from common.errors import ConfigError, SitePlanError
-from common.settings import host_name
+from common.privacyfloor import check_floor
+from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan, load_plan
 from maskwatch import changes
 from maskwatch.connection import desk
@@ -47,6 +48,7 @@ def publish(path: Path, how: Publishing, *, dry_run: bool = False) -> None:
         SitePlanError: It cannot be used, or another version than expected is in force; that stays.
     """
     plan = load_plan(path)
+    check_floor(plan, load(ServiceSettings).privacy_floor, str(path))
     store = desk().plans
     version, before = _in_force(store)
     found = changes.compare(before, plan)
@@ -117,6 +119,7 @@ def rollback(number: int, how: Publishing) -> None:
     """
     store = desk().plans
     plan = _plan_at(store, number)
+    check_floor(plan, load(ServiceSettings).privacy_floor, f"version {number}")
     _, before = _in_force(store)
     found = changes.compare(before, plan)
     version = store.publish(plan.to_bytes(), how.byline(f"rollback to version {number}"), expect=how.expect)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.errors import ConfigError
 from common.lifecycle import StopSignal
 from common.log import configure
-from common.settings import ServiceSettings, load
+from common.privacyfloor import check_floor
+from common.settings import ModelsSettings, ServiceSettings, load
 from common.siteplan import load_plan
 
 
@@ -19,6 +21,8 @@ def run_producer(site: Path | None, cameras: list[str], shard: str, metrics_port
     settings = load(ProducerSettings, cameras=cameras or None, shard=shard or None)
     stop = StopSignal().install()
     plan = load_plan(site).resolved(site.parent) if site else None
+    if plan is not None:
+        check_floor(plan, connection.privacy_floor, str(site))
     return service.run(connection, settings, plan, stop)
 
 
@@ -47,6 +51,20 @@ def run_notify(receivers: Path, metrics_port: int | None) -> int:
 
     connection = _begin(metrics_port)
     return service.run(connection, load(NotifySettings, receivers=receivers), StopSignal().install())
+
+
+def run_trainer(metrics_port: int | None) -> int:
+    """Train until stopped; see ``maskwatch trainer --help``."""
+    from trainer.service.settings import TrainerSettings
+
+    connection = _begin(metrics_port)
+    trainer, models = load(TrainerSettings), load(ModelsSettings)
+    trainer.check()
+    try:
+        from trainer.service import service
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"training needs {error.name}; install the extra: pip install 'maskwatch[train]'") from error
+    return service.run(connection, models, trainer, StopSignal().install())
 
 
 def _begin(metrics_port: int | None) -> ServiceSettings:

@@ -40,6 +40,7 @@ class RunOptions:
         view_port: Port of the browser page, or None for no page.
         backend: Inference backend; empty for the default.
         data: Folder that keeps events and state, or None.
+        trainer: Run the trainer as well.
     """
 
     seconds: float
@@ -48,6 +49,7 @@ class RunOptions:
     view_port: int | None
     backend: str
     data: Path | None
+    trainer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
     stop = StopSignal().install()
     console = Console(stderr=True)
     with (
-        Station(plan, StationSettings(options.workers, options.backend, options.data)) as station,
+        Station(plan, StationSettings(options.workers, options.backend, options.data, options.trainer)) as station,
         _gallery(station, plan, options.view_port) as gallery,
     ):
         before = account_of(station.desk)

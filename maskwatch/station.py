@@ -36,11 +36,13 @@ class StationSettings:
         workers: Inference processes.
         backend: Inference backend; empty for the default.
         data: Folder that keeps events and state; None for one that ends with the run.
+        trainer: Run the trainer as well; ``MASKWATCH_TRAINER_…`` says what it trains on.
     """
 
     workers: int = 1
     backend: str = ""
     data: Path | None = None
+    trainer: bool = False
 
 
 class Station:
@@ -102,6 +104,8 @@ class Station:
             self._launch(f"infer-{number}", arguments)
         self._launch("judge", ["judge"])
         self._await_ready()
+        if self._settings.trainer:
+            self._launch("trainer", ["trainer"])
 
     def _launch(self, name: str, arguments: list[str]) -> None:
         self.ports[name] = _free_port()
@@ -128,7 +132,7 @@ class Station:
 
     def _stop_roles(self) -> None:
         deadline = Deadline.after(STOP_DEADLINE_S)
-        order = ["producer", *(name for name in self.roles if name.startswith("infer")), "judge"]
+        order = ["producer", "trainer", *(name for name in self.roles if name.startswith("infer")), "judge"]
         for name in order:
             if name in self.roles:
                 self.roles[name].stop(deadline)

@@ -61,6 +61,17 @@ def _event_row(event: dict[str, Any]) -> tuple[Text, Text, Text, Text]:
     kind = event["type"].removeprefix("maskwatch.").removesuffix(".v1")
     clock = Text(event["time"][11:19], "dim")
     camera = Text(event["partitionkey"])
+    if kind == "feedback.recorded":
+        right = {True: ", alarm right", False: ", alarm wrong"}.get(data["right"], "")
+        contested = ", contested" if data["state"] == "contested" else ""
+        return clock, camera, Text(kind), Text(f"{data['label']} by {data['by']}{right}{contested}")
+    if kind == "compliance.window":
+        rate, observed = data["compliance_rate"], data["persons_observed"]
+        people = "withheld" if observed is None else f"{observed} people"
+        words = people if rate is None else f"{people}, {rate:.1%} masked"
+        return clock, camera, Text(kind), Text(words)
+    if kind.startswith("incident."):
+        return clock, camera, Text(kind), Text(f"{data['rule']}: {data['persons']} people, at most {data['peak']}")
     if not kind.startswith("violation."):
         return clock, camera, Text(kind), Text(f"{data.get('state', '')} {data.get('cause', '')}".strip())
     verdict = data["verdict"]

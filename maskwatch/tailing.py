@@ -32,7 +32,8 @@ def _line(item: Item, *, as_json: bool) -> str:
 
 def _event_words(event: Event) -> str:
     try:
-        return event_line(dict(event.body))
+        episode = f"  {event.body['subject'][:8]}" if event.type.startswith("maskwatch.violation.") else ""
+        return event_line(dict(event.body)) + episode
     except (KeyError, TypeError):  # a type that this program does not know yet; subscribers must bear those
         return f"{event.body.get('time', '')[11:19]}  {event.camera}  {event.type}"
 

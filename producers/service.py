@@ -15,7 +15,7 @@ from common.broker.client import Client, connect
 from common.broker.fitness import probe
 from common.broker.flow import outstanding
 from common.broker.frames import FrameWriter, Janitor
-from common.broker.layout import ensure_layout
+from common.broker.layout import agreed_layout
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.broker.vitals import VitalSigns
@@ -124,7 +124,7 @@ class _Process:
                 return
             stack.callback(state.close)
             partitions = self._patiently(
-                lambda: ensure_layout(state, self._connection.prefix, self._connection.partitions)
+                lambda: agreed_layout(state, self._connection.prefix, self._connection.partitions)
             )
             if partitions is None:
                 return
@@ -153,7 +153,7 @@ class _Process:
         if cameras is not None:
             self._run_these(roster, cameras)
         else:
-            self._run_published(roster, PlanFeed(PlanStore(state, keys.prefix)))
+            self._run_published(roster, PlanFeed(PlanStore(state, keys.prefix), self._connection.privacy_floor))
         late = roster.drain(Deadline.after(self._connection.grace_s), self._stop.reason)
         _log.info("producer_ends", reason=self._stop.reason or "all cameras finished", unfinished=late)
         self._stop.wait(self._connection.max_age_s)  # by then the janitor has removed what a finished camera left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from common.events import CloudEvent, IncidentData, ViolationData
+from common.events import CameraStatusData, CloudEvent, IncidentData, ViolationData
 from common.schema import CameraMark, CameraState, FaceReading, FrameResult, MarkResult, ModelRef, Outcome
 from common.siteplan import Policy, SitePlan
 from workers.judge.context import CameraContext, context_of
@@ -107,6 +107,6 @@ def said(events: Iterable[CloudEvent]) -> list[str]:
             story.append(f"{data.lifecycle}{reason}")
         elif isinstance(data, IncidentData):
             story.append(f"incident:{data.state}:{data.persons}")
-        else:
+        elif isinstance(data, CameraStatusData):
             story.append(f"camera:{data.state.value}")
     return story

@@ -78,20 +78,20 @@ def _probe_node(client: Client, role: str, node: dict[str, Any]) -> BrokerFacts:
     oldest = OLDEST.get(server)
     if oldest is None or number < oldest:
         raise BrokerUnfitError(f"the {role} broker is {server} {version}; needed is Redis 7.0 or Valkey 8.0, or later")
-    policy = _setting(client, "maxmemory-policy", node)
+    said_of = _settings(client, node)
+    policy = said_of.get("maxmemory-policy")
     if policy is not None and policy.startswith("allkeys-"):
         raise BrokerUnfitError(
             f"the {role} broker has maxmemory-policy {policy}, which deletes whole streams under load; set noeviction"
         )
     # What only this machine reaches is the bundled server or a development one, whose version nobody here chose.
     patch = None if _is_local(client) else patch_warning(server, number)
-    warnings = [patch, *_persistence_warnings(client, role, node)]
+    warnings = [patch, *_persistence_warnings(role, said_of)]
     return BrokerFacts(server, version, mode, policy, tuple(text for text in warnings if text))
 
 
-def _persistence_warnings(client: Client, role: str, node: dict[str, Any]) -> Iterator[str]:
-    appending = _setting(client, "appendonly", node)
-    saving = _setting(client, "save", node)
+def _persistence_warnings(role: str, settings: dict[str, str | None]) -> Iterator[str]:
+    appending, saving = settings.get("appendonly"), settings.get("save")
     if role == "frames" and (appending == "yes" or saving):
         yield "the frames broker writes frames to disk; set appendonly no and save ''"
     if role == "state" and appending == "no":
@@ -109,6 +109,24 @@ def _nodes(client: Client) -> list[dict[str, Any]]:
     if isinstance(client, RedisCluster):
         return [{"target_nodes": node} for node in cast(Any, client).get_primaries()]
     return [{}]
+
+
+def _settings(client: Client, node: dict[str, Any]) -> dict[str, str | None]:
+    """Ask how a server is set: a named user by INFO, which it may use, so that it leaves no denied attempt behind."""
+    if _is_named(client):
+        try:
+            facts = call(client, "INFO", **node)
+        except BrokerRefusedError:
+            pass
+        else:
+            appending = "yes" if int(facts.get("aof_enabled", 0)) else "no"
+            return {"maxmemory-policy": facts.get("maxmemory_policy"), "appendonly": appending}
+    return {name: _setting(client, name, node) for name in ("maxmemory-policy", "appendonly", "save")}
+
+
+def _is_named(client: Client) -> bool:
+    pool: Any = client.nodes_manager if isinstance(client, RedisCluster) else client.connection_pool
+    return pool.connection_kwargs.get("username") not in (None, "default")
 
 
 def _setting(client: Client, name: str, node: dict[str, Any]) -> str | None:

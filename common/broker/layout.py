@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.broker.client import Client, call
-from common.errors import LayoutMismatchError
+from common.errors import BrokerRefusedError, BrokerUnavailableError, LayoutMismatchError
 from common.partition import DEFAULT_PARTITIONS, Keys
 
 
@@ -23,15 +23,7 @@ def ensure_layout(state_client: Client, prefix: str, wanted: int | None) -> int:
     """
     key = Keys(prefix).site("layout")
     call(state_client, "SET", key, wanted or DEFAULT_PARTITIONS, "NX")
-    stored = call(state_client, "GET", key)
-    if stored is None or not stored.isdigit():
-        raise LayoutMismatchError(f"{key} holds {stored!r}, no partition count; is the prefix used by something else?")
-    if wanted is not None and int(stored) != wanted:
-        raise LayoutMismatchError(
-            f"the broker's {key} says {int(stored)} partitions, asked for are {wanted}; "
-            f"cameras would change partition: keep {int(stored)}, or use another prefix"
-        )
-    return int(stored)
+    return _checked(key, call(state_client, "GET", key), wanted)
 
 
 def agreed_layout(state_client: Client, prefix: str, wanted: int | None) -> int:
@@ -39,8 +31,27 @@ def agreed_layout(state_client: Client, prefix: str, wanted: int | None) -> int:
 
     Raises:
         LayoutMismatchError: Another count is stored; it stays.
+        BrokerUnavailableError: None is stored yet, and our user may not choose one: the operator does.
     """
-    stored = call(state_client, "GET", Keys(prefix).site("layout"))
-    if stored is None or not stored.isdigit() or int(stored) != (wanted or int(stored)):
+    key = Keys(prefix).site("layout")
+    stored = call(state_client, "GET", key)
+    if stored is not None:
+        return _checked(key, stored, wanted)
+    try:
         return ensure_layout(state_client, prefix, wanted)
+    except BrokerRefusedError as error:
+        if error.code != "noperm":
+            raise
+        words = "the installation has no partition count yet; it comes with the first: maskwatch site publish SITE.yaml"
+        raise BrokerUnavailableError("no_layout", words) from error
+
+
+def _checked(key: str, stored: bytes | None, wanted: int | None) -> int:
+    if stored is None or not stored.isdigit():
+        raise LayoutMismatchError(f"{key} holds {stored!r}, no partition count; is the prefix used by something else?")
+    if wanted is not None and int(stored) != wanted:
+        raise LayoutMismatchError(
+            f"the broker's {key} says {int(stored)} partitions, asked for are {wanted}; "
+            f"cameras would change partition: keep {int(stored)}, or use another prefix"
+        )
     return int(stored)

@@ -6,7 +6,8 @@ import json
 
 from common.broker.plans import PlanStore
 from common.errors import SitePlanError
-from common.siteplan import SitePlan, parse_plan
+from common.privacyfloor import check_floor
+from common.siteplan import PrivacyMode, SitePlan, parse_plan
 
 
 class PlanFeed:
@@ -17,9 +18,10 @@ class PlanFeed:
         in_force: The newest version that could be used; 0 before the first.
     """
 
-    def __init__(self, store: PlanStore) -> None:
-        """Follow the plan of this store."""
+    def __init__(self, store: PlanStore, floor: PrivacyMode = "full") -> None:
+        """Follow the plan of this store; one of weaker privacy than ``floor`` cannot be used."""
         self._store = store
+        self._floor = floor
         self.version = 0
         self.in_force = 0
 
@@ -36,7 +38,9 @@ class PlanFeed:
         if stored is None:
             return None
         self.version, payload = stored
-        plan = read_plan(payload, f"published plan {self.version}")
+        origin = f"published plan {self.version}"
+        plan = read_plan(payload, origin)
+        check_floor(plan, self._floor, origin)
         self.in_force = self.version
         return plan
 

@@ -17,6 +17,8 @@ Argument = str | bytes | int
 class Script:
     """One Lua script; its text must be the same for every process that runs it."""
 
+    command = "EVALSHA"
+
     def __init__(self, text: str) -> None:
         """Take a script's text, which starts with its flags line (``#!lua flags=allow-oom``)."""
         self._text = text
@@ -34,14 +36,21 @@ class Script:
             BrokerUnavailableError: As for a command; with ``in_doubt`` it may have run.
             BrokerRefusedError: It did not run.
         """
-        command = ("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        command = (self.command, self._sha, len(keys), *keys, *arguments)
+        routed = route(client, keys[0]) if self.command != Script.command else {}
         try:
-            return call(client, *command)
+            return call(client, *command, **routed)
         except BrokerRefusedError as error:
             if error.code != "noscript":
                 raise
         call(client, "SCRIPT LOAD", self._text, **route(client, keys[0]))
-        return call(client, *command)
+        return call(client, *command, **routed)
+
+
+class ReadingScript(Script):
+    """A script that only reads (``#!lua flags=no-writes``), so that a user who may only read can run it."""
+
+    command = "EVALSHA_RO"
 
 
 def route(client: Client, key: str) -> dict[str, Any]:

@@ -7,9 +7,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.events.camera import CameraStatusData
+from common.events.feedback import FeedbackData
 from common.events.incident import IncidentData
+from common.events.model import ModelStatusData
 from common.events.parts import Timestamp
 from common.events.violation import ViolationData
+from common.events.window import WindowData
 
 
 class CloudEvent(BaseModel):
@@ -27,9 +30,9 @@ class CloudEvent(BaseModel):
     dataschema: str
     partitionkey: str
     sequence: str = Field(pattern=r"^\d{12}$")
-    """Contiguous for each camera, zero-padded, so that a consumer sees a gap."""
+    """Contiguous for each source, zero-padded, so that a consumer sees a gap."""
     traceparent: str | None = None
-    data: ViolationData | CameraStatusData | IncidentData
+    data: ViolationData | CameraStatusData | IncidentData | FeedbackData | WindowData | ModelStatusData
 
     def to_json(self) -> bytes:
         """Give the bytes that are logged and delivered; the optional trace is left out where there is none."""

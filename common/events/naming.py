@@ -24,6 +24,16 @@ def source_of(site: str, camera: str) -> str:
     return f"/sites/{site}/cameras/{camera}"
 
 
+def site_source(site: str) -> str:
+    """Name the source of the events of a whole site."""
+    return f"/sites/{site}"
+
+
+def zone_source(site: str, zone: str) -> str:
+    """Name the source of the events of a zone."""
+    return f"/sites/{site}/zones/{zone}"
+
+
 def schema_uri(event_type: str) -> str:
     """Name the JSON Schema of an event type; the files lie in ``docs/schemas``."""
     return f"{SCHEMA_URI}/{event_type}.json"
@@ -49,6 +59,16 @@ def incident_id(camera: str, rule: str, ordinal: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{camera}|incident|{rule}|{ordinal}"))
 
 
+def zone_incident_id(zone: str, rule: str, opened_ms: int) -> str:
+    """Name the incident of a rule in a zone that was opened at a moment, ms of the event log's entries."""
+    return str(uuid.uuid5(_NAMESPACE, f"zones/{zone}|incident|{rule}|{opened_ms}"))
+
+
+def window_event_id(source: str, start_ms: int, minutes: int) -> str:
+    """Name the message of a source about a window of statistics."""
+    return str(uuid.uuid5(_NAMESPACE, f"{source}|window|{start_ms}|{minutes}"))
+
+
 def sequence(number: int) -> str:
-    """Write a per-camera sequence number so that it sorts as text."""
+    """Write a sequence number of a source so that it sorts as text."""
     return f"{number:012d}"

@@ -120,7 +120,29 @@ class PrivacyInfo(Data):
 
     mode: Literal["full", "redacted", "statistics"] = "full"
     blurred: bool = False
+    """Whether there is a snapshot in which faces were made unrecognisable: all but the subject, or all."""
     retain_until: Timestamp | None = None
+    """When the snapshot will be gone."""
+
+
+class Snapshot(Data):
+    """A small picture of the face and what is around it; everybody else in it is unrecognisable. Never the bytes."""
+
+    uri: str = Field(pattern=r"^maskwatch:snapshot/")
+    """Names it; ``maskwatch events snapshot`` fetches it for those who may, until ``privacy.retain_until``."""
+    media_type: Literal["image/jpeg"] = "image/jpeg"
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    blurred: bool
+    """Whether the face itself is unrecognisable, too."""
+    sha256: str
+
+
+class Crop(Data):
+    """A crop of the face that may be trained on, where there is consent to that. Never the bytes."""
+
+    uri: str = Field(pattern=r"^maskwatch:crop/")
+    retain_until: Timestamp
 
 
 class WorkerInfo(Data):
@@ -166,7 +188,8 @@ class ViolationData(Data):
     model: ModelInfo
     policy: PolicyInfo
     privacy: PrivacyInfo = PrivacyInfo()
-    snapshot: None = None
+    snapshot: Snapshot | None = None
+    crop: Crop | None = None
     worker: WorkerInfo
     feedback: Feedback | None = None
     ext: dict[str, Any] = Field(default_factory=dict)

@@ -138,8 +138,13 @@ PEOPLE = Dashboard(
     "maskwatch: people and models",
     {
         "People": [
-            Panel("Persons in the last hour", {"{{verdict}}": "maskwatch:persons:increase1h"}, "bars"),
-            Panel("Share without a mask, last hour", {"": "maskwatch:unmasked:share1h"}, "stat", "percentunit"),
+            Panel(
+                "People in the last window",
+                {"{{place}} {{verdict}}": "max by (place, verdict) (maskwatch_window_persons)"},
+                "bars",
+                about="Windows of statistics; withheld counts show nothing.",
+            ),
+            Panel("Share without a mask", {"{{place}}": "maskwatch:unmasked:share"}, unit="percentunit"),
             Panel("Events", {"{{type}}": "sum by (type) (increase(maskwatch_events_total[5m]))"}),
         ],
         "Models": [

@@ -1,6 +1,8 @@
-"""``maskwatch events tail | readers | forget``."""
+"""``maskwatch events tail | readers | forget | snapshot``."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import typer
 
@@ -41,3 +43,16 @@ def forget(name: str = typer.Argument(help="A name of `events readers`.")) -> No
     from maskwatch.readers import forget_reader
 
     forget_reader(name)
+
+
+@app.command()
+def snapshot(
+    event_id: str = typer.Argument(help="Id of a violation event or its episode; 8 characters do."),
+    out: Path = typer.Option(..., "--out", help="JPEG file to write."),
+    by: str = typer.Option("", "--by", help="Who looks; the user at this machine if left out."),
+) -> None:
+    """Fetch the picture that an event names, while it is kept; who did so is noted."""
+    from maskwatch.snapshots import fetch
+    from maskwatch.verdicts import somebody
+
+    raise typer.Exit(fetch(event_id, out, by or somebody()))

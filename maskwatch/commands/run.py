@@ -40,13 +40,24 @@ def up(
     view_port: int = _VIEW_PORT,
     backend: str = _BACKEND,
     data: Path | None = typer.Option(None, "--data", help="Folder that keeps events and state; else they end with it."),
+    trainer: bool = typer.Option(False, "--trainer", help="Train on operators' labels, too; see docs/trainer.md."),
 ) -> None:
     """Run a whole site on this machine: brokers, producers, inference and judge."""
+    from common.privacyfloor import check_floor
+    from common.settings import ServiceSettings, load
     from common.siteplan import load_plan
     from maskwatch.running import RunOptions, run_site
 
-    options = RunOptions(seconds, summary == SummaryForm.JSON, workers, view_port if view else None, backend, data)
-    raise typer.Exit(run_site(load_plan(site).resolved(site.parent), options))
+    options = RunOptions(
+        seconds, summary == SummaryForm.JSON, workers, view_port if view else None, backend, data, trainer
+    )
+    if trainer:
+        from trainer.service.settings import TrainerSettings
+
+        load(TrainerSettings).check()
+    plan = load_plan(site).resolved(site.parent)
+    check_floor(plan, load(ServiceSettings).privacy_floor, str(site))
+    raise typer.Exit(run_site(plan, options))
 
 
 def demo(

@@ -26,7 +26,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     ),
     "torch": ("common/models/networks.py", "common/models/torch", "workers/backends/torch", "trainer/"),
     "torchvision": ("common/models/torchvision_compat.py",),
-    "openvino": ("workers/backends/openvino_backend.py", "trainer/"),
+    "openvino": ("workers/backends/openvino_", "trainer/"),
     "onnx": ("trainer/",),
     "onnxruntime": ("trainer/",),
     "typer": (
@@ -36,6 +36,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "trainer/options.py",
         "trainer/data_commands.py",
     ),
+    "cryptography": ("common/models/signatures.py",),
     "paho": ("workers/notify/mqtt.py",),
     "prometheus_client": ("common/metrics.py", "common/health.py", "producers/metrics.py", "workers/", "trainer/"),
     "signal": ("common/lifecycle.py", "common/broker/embedded"),

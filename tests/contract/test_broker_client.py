@@ -13,7 +13,7 @@ from redis._parsers.base import BaseParser
 from common.broker.client import call, call_many, connect, longest_block_s, mask_url
 from common.broker.embedded import EmbeddedBroker, EmbeddedPair
 from common.broker.failures import RETRYABLE_CODES, broker_error
-from common.broker.fitness import patch_warning, probe
+from common.broker.fitness import PATCHED, patch_warning, probe
 from common.broker.frames import FrameWriter
 from common.broker.reading import read_streams
 from common.errors import BrokerRefusedError, BrokerUnavailableError, BrokerUnfitError, ConfigError
@@ -214,6 +214,26 @@ def test_probe_manages_without_the_right_to_ask(private_broker: EmbeddedBroker) 
     call(admin, "ACL SETUSER", "narrow", "on", ">pw", "resetchannels", "+ping", "+hello")
     narrow = connect(private_broker.url.replace("redis://:", "redis://narrow:"), password="pw")
     assert probe(narrow, "state").policy is None
+
+
+def test_a_named_user_is_told_of_the_policy_without_leaving_a_denied_attempt(private_broker: EmbeddedBroker) -> None:
+    admin = connect(private_broker.url)
+    call(admin, "ACL SETUSER", "narrow", "on", ">pw", "resetchannels", "+ping", "+hello", "+info")
+    narrow = connect(private_broker.url.replace("redis://:", "redis://narrow:"), password="pw")
+    assert probe(narrow, "state").policy == "noeviction"
+    assert any("disk" in text for text in probe(narrow, "frames").warnings)
+    assert call(admin, "ACL LOG") == []
+
+
+def test_a_broker_on_another_machine_is_warned_of_below_the_patch_floor(
+    private_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on this machine is the bundled server, whose version nobody here chose."""
+    monkeypatch.setitem(PATCHED, "valkey", ((99, 0, 0),))
+    here = connect(private_broker.url)
+    elsewhere = connect(private_broker.url.replace("127.0.0.1", "127.1"))
+    assert not [text for text in probe(here, "state").warnings if "security" in text]
+    assert [text for text in probe(elsewhere, "state").warnings if "run 99.0.0 or later" in text]
 
 
 @pytest.mark.parametrize(

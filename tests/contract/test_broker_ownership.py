@@ -191,3 +191,32 @@ def test_b19_a_full_state_broker_still_grants_leases_and_commits(private_broker:
     assert store.renew(lease)
     assert store.load(P).cameras == {"cam": b"s"}
     assert call(client, "XLEN", keys.events(P)) == 1
+
+
+def test_tallies_are_part_of_the_commit_and_old_ones_go(any_brokers: Brokers) -> None:
+    """A fenced commit leaves no tally; those of more than six hours before what may be trimmed go with the next."""
+    store, key = any_brokers.store("one"), any_brokers.keys.tallies(P)
+    lease = store.acquire(P)
+    assert lease is not None
+    call(any_brokers.state, "XADD", key, "1000-0", "t", b"old")
+    store.commit(lease, Commit("0-0", "5-0", tallies=[b"a", b"b"], trim_before_ms=7 * 3_600_000))
+    again = store.acquire(P)
+    assert again is not None
+    with pytest.raises(FencedError):
+        store.commit(lease, Commit("5-0", "6-0", tallies=[b"c"]))
+
+    assert [fields[b"t"] for _, fields in call(any_brokers.state, "XRANGE", key, "-", "+")] == [b"a", b"b"]
+
+
+def test_judged_results_can_go_to_the_last_one(any_brokers: Brokers) -> None:
+    """Without exactness the broker keeps whole blocks, and the last judged one always stays."""
+    store = any_brokers.store("one")
+    lease = store.acquire(P)
+    assert lease is not None
+    entries = results(any_brokers, *[b"%d" % number for number in range(7)])
+    milliseconds, _, number = entries[4].partition("-")
+    behind = f"{milliseconds}-{int(number) + 1}"
+    step = Commit("0-0", entries[4], trim_before_ms=int(milliseconds) + 1000, trim_exactly=True, read_to=behind)
+    store.commit(lease, step)
+
+    assert results(any_brokers)[:2] == entries[5:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis.crc import key_slot
@@ -14,13 +15,16 @@ from common.broker.eventlog import EventLog
 from common.broker.fitness import probe
 from common.broker.frames import FrameReader, FrameWriter, Janitor
 from common.broker.layout import ensure_layout
+from common.broker.modelstore import BrokerRegistry
 from common.broker.ownership import Commit, EventRecord, PartitionStore
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
 from common.broker.serverprocess import free_port
 from common.errors import BrokerUnavailableError, ConfigError
+from common.models.registry import WorkerModels
 from common.partition import Keys
 from tests.brokers import fresh_keys
+from tests.model_versions import make_version
 from tests.waiting import soon, until
 
 MIB = 1 << 20
@@ -129,3 +133,17 @@ def test_a_cluster_that_is_not_there_is_unavailable() -> None:
     assert "canary" not in str(caught.value)
     with pytest.raises(ConfigError):
         connect("redis+cluster://:canary@")
+
+
+def test_b26_the_model_registry_lives_in_one_slot(cluster: str, keys: Keys, tmp_path: Path) -> None:
+    """Publishing, promoting, fetching and retiring work across a cluster."""
+    registry = BrokerRegistry(connect(cluster), keys.prefix)
+    refs = [registry.publish(make_version(tmp_path, name)) for name in ("7", "8")]
+    assert registry.promote([refs[0]], 0, "ana", "").detector == refs[0]
+    assert registry.fetch(refs[0], tmp_path / "cache").is_dir()
+    registry.report("w", WorkerModels(1, refs[0], None, "openvino-cpu", "serving"))
+    registry.retire(refs[1], "ana", "")
+    assert registry.rollback("ana", "").generation == 2
+    assert [entry.action for entry in registry.log(9)] == ["rolled_back", "retired", "promoted", *["published"] * 2]
+    assert list(registry.workers()) == ["w"]
+    assert registry.sweep() == 0

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from common.broker.plans import PlanStore
 from common.broker.results import DeadLetters, ResultWriter
+from common.broker.vitals import VitalSigns
 from common.lifecycle import StopSignal
 from common.schema import encode
 from common.siteplan import Camera, Policy, SitePlan
@@ -32,7 +33,9 @@ class Bench:
         seat = Seat(type(store)(brokers.state, brokers.state_blocking, seat_keys(keys), me), me)
         self.holding = Holding(store, seat, me, keys.partitions, 2.0)
         letters = DeadLetters(brokers.state, keys)
-        around = Surroundings(brokers.state, store, letters, self.plans, JudgeMetrics(self.registry))
+        metrics = JudgeMetrics(self.registry)
+        vitals = VitalSigns(brokers.state, "state", metrics.broker)
+        around = Surroundings(brokers.state, store, letters, self.plans, metrics, vitals)
         self.loop = JudgeLoop(around, self.holding, JudgeSettings())
 
     def value(self, name: str, **labels: str) -> float | None:

@@ -21,6 +21,8 @@ from common.errors import BrokerRefusedError, ConfigError
 from common.lifecycle import StopSignal
 from common.partition import Keys
 from common.subscriber import AsyncSubscriber, Event, Gap, Item, Subscriber, Subscription
+from maskwatch.rights import ROLES
+from maskwatch.rights import rules as rules_of
 from tests.brokers import Brokers
 from tests.event_writing import STATUS, EventWriter
 from tests.waiting import soon, until
@@ -284,14 +286,9 @@ def test_the_example_of_the_documentation_runs(private_broker: EmbeddedBroker) -
     client.close()
 
 
-EVERYBODY = ["reset", "on", ">pw", "resetchannels", "+ping", "+hello"]
-READING = [*EVERYBODY, "%R~mw:{*}:ev", "+xread", "+xrange", "+xrevrange", "(%R~mw:{site}:* +get +hget +hmget)"]
-REMEMBERING = [
-    *READING,
-    "+xinfo|stream",
-    "(%RW~mw:{site}:cursor* +hgetall +evalsha +script|load +hget +hset +time)",
-]
-"""The users of `docs/delivery.md`."""
+READING = ["reset", "on", ">pw", *rules_of(ROLES["reader"], "state")]
+REMEMBERING = ["reset", "on", ">pw", *rules_of(ROLES["subscriber"], "state")]
+"""The users of `docs/security.md`."""
 
 
 @pytest.mark.parametrize(("rules", "name"), [(READING, ""), (REMEMBERING, "dash")])

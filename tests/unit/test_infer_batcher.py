@@ -93,3 +93,17 @@ def test_every_frame_comes_out_exactly_once_and_in_order_within_its_camera(arriv
     for camera in "abcd":
         order = [item.number for item in looked_at if item.camera == camera]
         assert order == sorted(order)
+
+
+def test_under_lasting_overload_no_camera_gets_less_than_its_share() -> None:
+    """Cameras are always read in the same order, twice as many frames as there are places."""
+    batcher: Batcher[Item] = Batcher(LIMITS)
+    cameras = [f"c{number}" for number in range(5)]
+    looked_at = dict.fromkeys(cameras, 0)
+    for turn in range(60):
+        batcher.add([Item(camera, 100.0, turn) for camera in cameras for _ in range(2)], now=float(turn))
+        batcher.shed(100.0)
+        for item in batcher.take(float(turn)):
+            looked_at[item.camera] += 1
+    fair = sum(looked_at.values()) / len(cameras)
+    assert min(looked_at.values()) >= 0.9 * fair

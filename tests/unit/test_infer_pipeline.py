@@ -14,7 +14,8 @@ from common import jpeg
 from common.images import Picture, resize
 from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
-from workers.infer.pipeline import Face, FacePipeline, PipelineSettings, blur_of
+from workers.infer.face import Face
+from workers.infer.pipeline import FacePipeline, PipelineSettings, blur_of
 
 PORTRAITS = Path(producers.__file__).parent / "portraits"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.errors import SitePlanError
+from common.pictures import PictureRules
 from common.siteplan import SitePlan, load_plan, parse_plan
 
 
@@ -76,3 +77,70 @@ def test_a_plan_survives_the_broker_and_finds_its_policies(tmp_path: Path) -> No
     assert again.policy_of("gate-1").min_votes == 9
     assert again.policy_of("gate-2").id == "default"
     assert again.policy_of("not-in-the-plan").id == "default"
+
+
+def rules(privacy: dict[str, Any], camera: dict[str, Any] | None = None, **rest: Any) -> PictureRules:
+    return parse_plan(plan(GATE | (camera or {}), privacy=privacy, **rest), "site.yaml").pictures_of("gate-1")
+
+
+CONSENT = {"id": "default", "training": {"consent": True, "share": 0.1, "hours": 5}}
+SNAPSHOTS = {"snapshots": True, "snapshot_hours": 2}
+
+
+def test_pictures_are_off_unless_asked_for() -> None:
+    assert rules({}).silent
+    assert parse_plan(plan(GATE, privacy={"snapshots": True}), "site.yaml").pictures_of("unknown").silent
+
+
+def test_site_and_policy_say_which_pictures_may_be_made() -> None:
+    assert rules(SNAPSHOTS) == PictureRules("full", snapshots=True, snapshot_s=7200, crop_s=72 * 3600)
+    assert not rules(SNAPSHOTS, policies=[{"id": "default", "snapshots": False}]).snapshots
+    assert rules({}, policies=[{"id": "default", "snapshots": True}]).snapshots
+    crops = rules({}, policies=[CONSENT])
+    assert (crops.crops, crops.crop_share, crops.crop_s, crops.snapshots) == (True, 0.1, 5 * 3600, False)
+    assert rules({"mode": "redacted", **SNAPSHOTS}).redacted
+
+
+def test_a_zone_that_does_not_consent_speaks_for_the_whole_picture() -> None:
+    corners = [[0, 0], [1, 0], [1, 1]]
+    camera = {"zones": {"staff": corners}}
+    zones = [{"id": "staff", "policy": "staff"}]
+    silent = {"id": "staff", "snapshots": False}
+    assert rules(SNAPSHOTS, camera, zones=zones, policies=[CONSENT, silent]).silent
+    willing = {"id": "staff", "training": {"consent": True}}
+    found = rules(SNAPSHOTS, camera, zones=zones, policies=[CONSENT, willing])
+    assert (found.snapshots, found.crops) == (True, True)
+
+
+def test_a_camera_that_is_only_counted_makes_no_pictures_whatever_its_policy() -> None:
+    found = rules(SNAPSHOTS, {"privacy": "statistics"}, policies=[CONSENT])
+    assert found.silent
+    assert found.mode == "statistics"
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (plan(privacy={"mode": "statistics", "snapshots": True}), "privacy.snapshots: mode 'statistics' makes no"),
+        (
+            plan(privacy={"mode": "statistics"}, policies=[{"id": "a", "snapshots": True}]),
+            "policies[0].snapshots: mode 'statistics' makes no pictures",
+        ),
+        (plan(privacy={"mode": "redacted"}, policies=[CONSENT]), "policies[0].training.consent: mode 'redacted' keeps"),
+        (plan(privacy={"mode": "statistics"}, policies=[CONSENT]), "policies[0].training.consent: mode 'statistics'"),
+        (plan(privacy={"snapshot_hours": 73}), "privacy.snapshot_hours: Input should be less than or equal to 72"),
+        (plan(privacy={"snapshot": True}), "privacy.snapshot: unknown key; did you mean 'snapshots'?"),
+        (plan(policies=[{"training": {"hours": 169}}]), "policies[0].training.hours: Input should be less than"),
+    ],
+)
+def test_a_plan_that_contradicts_its_privacy_is_refused(raw: object, complaint: str) -> None:
+    with pytest.raises(SitePlanError) as caught:
+        parse_plan(raw, "site.yaml")
+    assert complaint in str(caught.value)
+
+
+def test_on_and_off_are_understood_as_yaml_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("site: s\nprivacy: {snapshots: on}\npolicies: [{id: default, snapshots: off}]\n")
+    read = load_plan(path)
+    assert (read.privacy.snapshots, read.policies[0].snapshots) == (True, False)

@@ -1,0 +1,84 @@
+"""Rewritten graphs give the answers of the graphs they were made from, and unknown graphs stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import openvino
+import openvino.opset13 as ops
+import pytest
+
+from common.models.manifest import Kind, bundled
+from workers.backends.openvino_graph import keep_pixels_in_place, put_heads_together, simplify
+
+CORE = openvino.Core()
+SHAPES: dict[Kind, tuple[int, ...]] = {"detector": (2, 96, 128, 3), "classifier": (3, 112, 112, 3)}
+
+
+def read(kind: Kind) -> Any:
+    model = CORE.read_model(str(bundled(kind) / "model.onnx"))
+    model.reshape(list(SHAPES[kind]))
+    return model
+
+
+def answers(model: Any, pixels: np.ndarray) -> np.ndarray:
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    return np.array(CORE.compile_model(model, "CPU", hints)(pixels)[0])
+
+
+def kinds_of(model: Any) -> list[str]:
+    return [node.get_type_name() for node in model.get_ordered_ops()]
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_the_bundled_networks_answer_the_same_in_fewer_steps(kind: Kind) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, SHAPES[kind], np.uint8)
+    plain, simple = read(kind), read(kind)
+    simplify(simple)
+    np.testing.assert_allclose(answers(simple, pixels), answers(plain, pixels), atol=2e-5)
+    assert "Slice" not in kinds_of(simple)[:3]
+
+
+def test_both_rewrites_find_what_the_bundled_networks_have() -> None:
+    detector, classifier = read("detector"), read("classifier")
+    assert keep_pixels_in_place(detector)
+    assert put_heads_together(detector) == 3
+    assert keep_pixels_in_place(classifier)
+    assert put_heads_together(classifier) == 0
+
+
+def test_a_graph_that_moves_pixels_otherwise_stays_as_it_is() -> None:
+    pixels = ops.parameter([1, 8, 8, 3], np.uint8)
+    turned = ops.transpose(ops.convert(pixels, "f32"), ops.constant(np.array([0, 3, 2, 1])))
+    weights = ops.constant(np.ones((2, 3, 3, 3), np.float32))
+    model = openvino.Model([ops.convolution(turned, weights, [1, 1], [1, 1], [1, 1], [1, 1])], [pixels])
+    before = kinds_of(model)
+    assert not keep_pixels_in_place(model)
+    assert kinds_of(model) == before
+
+
+def test_heads_on_different_features_are_left_apart() -> None:
+    features = [ops.parameter([1, 4, 8, 8], np.float32) for _ in range(2)]
+    heads = []
+    for one in features:
+        mixed = ops.convolution(one, ops.constant(np.ones((2, 4, 1, 1), np.float32)), [1, 1], [0, 0], [0, 0], [1, 1])
+        mixed = ops.add(mixed, ops.constant(np.zeros((1, 2, 1, 1), np.float32)))
+        depth = ops.constant(np.ones((2, 1, 1, 3, 3), np.float32))
+        spread = ops.group_convolution(mixed, depth, [1, 1], [1, 1], [1, 1], [1, 1])
+        heads.append(ops.add(spread, ops.constant(np.zeros((1, 2, 1, 1), np.float32))))
+    assert put_heads_together(openvino.Model([ops.concat(heads, 1)], features)) == 0
+
+
+def test_dense_convolutions_are_not_taken_for_depthwise_ones() -> None:
+    features = ops.parameter([1, 4, 8, 8], np.float32)
+    heads = []
+    for _ in range(2):
+        mixed = ops.convolution(
+            features, ops.constant(np.ones((2, 4, 1, 1), np.float32)), [1, 1], [0, 0], [0, 0], [1, 1]
+        )
+        mixed = ops.add(mixed, ops.constant(np.zeros((1, 2, 1, 1), np.float32)))
+        dense = ops.constant(np.ones((2, 2, 3, 3), np.float32))
+        spread = ops.convolution(mixed, dense, [1, 1], [1, 1], [1, 1], [1, 1])
+        heads.append(ops.add(spread, ops.constant(np.zeros((1, 2, 1, 1), np.float32))))
+    assert put_heads_together(openvino.Model([ops.concat(heads, 1)], [features])) == 0
