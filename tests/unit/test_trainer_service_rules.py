@@ -81,6 +81,7 @@ def test_a_candidate_that_is_better_where_it_was_wrong_and_as_good_elsewhere_pas
         ({"fixed": [part(missed_violations=row(0.01, 0.02, 0.002, 0.02))]}, "missed_violations"),
         ({"fixed": [part(calibration_error=row(0.01, 0.05))]}, "calibration"),
         ({"fixed": [part(), part("label", "no_mask", 60, log_loss=row(0.02, 0.2, 0.1, 0.3))]}, "log_loss"),
+        ({"fixed": [part(), part("label", "no_mask", 60, log_loss=row(0.011, 0.059, 0.03, 0.068))]}, "log_loss"),
         ({"held": part("held_out", "new labels", 50, accuracy=row(0.9, 0.88))}, "held_out"),
         ({"held": part("held_out", "new labels", 50, accuracy=row(0.1, 0.3))}, "held_out"),
         ({"believed": part("held_out", "earlier labels", 50, accuracy=row(0.9, 0.7, -0.3, -0.1))}, "accuracy"),

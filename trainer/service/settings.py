@@ -98,7 +98,9 @@ class TrainerSettings(BaseSettings):
     gate_most_lost: float = Field(default=0.03, ge=0, le=1, description="Loss refused though chance may explain it.")
     gate_false_violations: float = Field(default=0.002, ge=0, le=1, description="More false violations let pass.")
     gate_log_loss: float = Field(
-        default=0.05, ge=0, description="Clear rise of the log loss of a slice, nats, let pass."
+        default=0.05,
+        ge=0,
+        description="Clear rise of a slice's log loss, nats, let pass; a fifth of it where the loss doubles.",
     )
     gate_learnt: float = Field(default=0.5, ge=0, le=1, description="Share of new held-out labels that must be learnt.")
     gate_calibration: float = Field(default=0.02, ge=0, le=1, description="Rise of the calibration error let pass.")
