@@ -153,7 +153,11 @@ PEOPLE = Dashboard(
                 {"{{kind}} {{name}} {{version}}": "count by (kind, name, version) (maskwatch_model_info)"},
             ),
             Panel("Generation, by worker", {"{{instance}}": "maskwatch_model_generation"}),
-            Panel("Faces a second", {"": "sum(rate(maskwatch_stage_seconds_count{stage=\"classify\"}[1m]))"}),
+            Panel(
+                "Batches with faces",
+                {"": 'sum(rate(maskwatch_stage_seconds_count{stage="classify"}[1m]))'},
+                unit="cps",
+            ),
         ],
     },
 )  # fmt: skip

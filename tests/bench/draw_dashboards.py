@@ -71,7 +71,9 @@ def _lines(axis: Axes, panel: Any, server: Prometheus, seconds: float) -> None:
             finite = [(at - last, value) for at, value in points if math.isfinite(value)]
             axis.plot(*zip(*finite, strict=True), label=_name(legend, series["metric"]) if finite else None)
     axis.set_ylim(bottom=0)
-    axis.set_ylabel({"bytes": "MiB", "cps": "a second", "percentunit": "share"}.get(panel.unit, panel.unit), fontsize=7)
+    axis.set_ylabel(
+        {"bytes": "MiB", "cps": "a second", "percentunit": "share", "short": ""}.get(panel.unit, panel.unit), fontsize=7
+    )
     axis.tick_params(labelsize=7)
     if axis.get_legend_handles_labels()[1]:
         axis.legend(fontsize=6, loc="lower left")
@@ -96,6 +98,10 @@ def _bars(axis: Axes, panel: Any, server: Prometheus, _seconds: float) -> None:
     axis.tick_params(labelsize=7)
 
 
+def _watched_s(server: Prometheus, seconds: float) -> int:
+    return max((len(series["values"]) for series in server.history("up", seconds)), default=0)
+
+
 def main() -> None:
     """Run two cameras, watch them, draw."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
@@ -107,7 +113,7 @@ def main() -> None:
         with StationRun("up", str(plan), "--seconds", str(seconds + 120)) as run:
             until(lambda: {name.split()[0] for name in metrics_ports(run.process.pid)} >= ROLES, 90)
             with Prometheus(Path(scratch), metrics_ports(run.process.pid)) as server:
-                until(lambda: len(server.history("up", seconds)[0]["values"]) >= seconds - 2, seconds + 60)
+                until(lambda: _watched_s(server, seconds) >= seconds - 2, seconds + 60)
                 for board in dashboards().DASHBOARDS:
                     path = folder / f"dashboard-{board.uid.removeprefix('maskwatch-')}.png"
                     draw(board, server, seconds, path)
