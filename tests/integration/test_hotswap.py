@@ -41,9 +41,8 @@ def models(site: Site, tmp_path: Path) -> Models:
     return Models(site, tmp_path)
 
 
-def made_by(site: Site, *, seen_after: float = 0.0) -> list[tuple[str, str]]:
-    results = [result for camera in CAMERAS for result in site.results(camera)]
-    return versions_of([result for result in results if result.inferred_at > seen_after])
+def made_by(site: Site) -> list[tuple[str, str]]:
+    return versions_of([result for camera in CAMERAS for result in site.results(camera)])
 
 
 def wait_made_by(site: Site, version: str) -> None:
@@ -149,12 +148,11 @@ def test_two_processes_end_on_one_generation_after_a_hundred_races(site: Site, m
         assert final.generation == 100 - len(lost)
         models.wait_generation(final.generation, 2, 60)
         assert {w.detector for w in models.workers().values()} == {final.detector}
-        wait_finished(site, *CAMERAS)
-        since = max(result.inferred_at for result in site.results("east"))
-        until(lambda: len(site.results("east")) > 5 and made_by(site, seen_after=since), 20)
-        assert final.detector is not None
-        assert made_by(site, seen_after=since) == [(final.detector.version, OWN[1])]
-    account(site, CAMERAS)
+        later = {camera: site.published[camera] for camera in CAMERAS}
+        until(lambda: all(site.published[camera] > later[camera] + 2 for camera in CAMERAS), 20)
+    results = [result for result in account(site, CAMERAS) if result.seq >= later[result.camera]]
+    assert final.detector is not None
+    assert versions_of(results) == [(final.detector.version, OWN[1])]
 
 
 def test_a_pointer_that_goes_back_is_not_followed(site: Site, models: Models) -> None:
