@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from trainer.faces import PATCH_MARGIN, FaceSet
 from trainer.prefetch import Batch, prefetch
 from trainer.report import judged_faces
 from trainer.settings import ClassifierSettings
+from trainer.stem import load_teacher
 
 LABEL_SHARES = (0.435, 0.435, 0.13)
 
@@ -50,6 +52,9 @@ class ClassifierTask:
         self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks, settings.augment)
         self._right = self._seen = 0
         self.doubted: list[str] = []
+        self.teacher: Any = None
+        if settings.teacher is not None and settings.teacher_share:
+            self.teacher = load_teacher(settings.teacher, "classifier").to(device, memory_format=torch.channels_last)
         self.weights = self.weigh(np.ones(len(self.train_faces.labels), bool))
         self.val_crops = crops_of(self.val_faces, self.plan)
 
@@ -114,13 +119,19 @@ class ClassifierTask:
             yield torch.from_numpy(np.stack([crop for crop, _ in pairs])), torch.tensor([label for _, label in pairs])
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross entropy with label smoothing."""
-        crops, labels = batch[0].to(self.device), batch[1].to(self.device)
+        """Cross entropy with label smoothing, and towards the teacher's answers where there is one."""
+        pixels, labels = normalised(batch[0].to(self.device)), batch[1].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
-            logits = self.network(normalised(crops))
+            logits = self.network(pixels)
         self._right += int((logits.detach().argmax(dim=1) == labels).sum())
         self._seen += len(labels)
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.smoothing)
+        by_label = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.smoothing)
+        if self.teacher is None:
+            return by_label
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
+            answers = self.teacher(pixels).float().softmax(dim=1)
+        share = self.settings.teacher_share
+        return (1 - share) * by_label + share * functional.cross_entropy(logits.float(), answers)
 
     def evaluate(self) -> dict[str, float]:
         """Score on the validation faces of at least 24 px, or on all where none is so large."""

@@ -18,6 +18,7 @@ from trainer.options import (
     Device,
     Epochs,
     Half,
+    Lesson,
     Optimiser,
     Overwrite,
     Packs,
@@ -52,7 +53,10 @@ def classifier(
         Path | None, typer.Option(help="Detector version that cuts the faces; the bundled one if not given.")
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Where cut faces are kept between runs (.npz).")] = None,
-    architecture: Annotated[str | None, typer.Option(help="mobilenet_v2 or resnet50.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="mobilenet_v2, mobilenet_v2_dense or resnet50.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Version whose answers are learnt beside the labels.")] = None,
+    teacher_share: Annotated[float | None, typer.Option(help="Share of the teacher's answers in the loss.")] = None,
+    lesson: Lesson = None,
     weights: Annotated[
         str | None, typer.Option(help="Backbone weights: imagenet (downloaded), a safetensors file, or none.")
     ] = None,
@@ -111,6 +115,11 @@ def detector(
     run: Run,
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
+    architecture: Annotated[str | None, typer.Option(help="yunet_n or yunet_dense.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Version that knows landmarks and unboxed faces, and where to start from.")
+    ] = None,
+    lesson: Lesson = None,
     weights: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,
     reference_onnx: Annotated[
         Path | None, typer.Option(help="ONNX file that must agree with the weights; else the one beside them, if any.")

@@ -14,7 +14,8 @@ from common.errors import TrainingError
 from common.geometry import FloatArray, iou_matrix
 from common.images import resize
 from common.models.decode import decode, grid
-from common.models.networks import DetectorGraph, YuNet
+from common.models.networks import DetectorGraph
+from common.models.yunet import YuNet
 from trainer.canvases import Canvas, Example, make_canvas
 from trainer.data import Scene, Skips, clip_faces, load_picture
 from trainer.detector_loss import LossWeights, Target, detector_loss
@@ -23,6 +24,7 @@ from trainer.prefetch import Batch, prefetch
 from trainer.scoring import ScoredPicture, average_precision
 from trainer.second_look import NOTHING, SecondLook, read_second_look
 from trainer.settings import DetectorSettings
+from trainer.stem import load_teacher
 
 STORED_LONG_SIDE_PX = 960
 UNBOXED_PX = 40.0
@@ -31,7 +33,7 @@ GLANCE = 100  # validation pictures looked at after each epoch; the final report
 
 
 class DetectorTask:
-    """Learns to find faces. The starting network stays beside it as a witness.
+    """Learns to find faces. The starting network, or a teacher, stays beside it as a witness.
 
     The witness says where landmarks are (the data has none) and which small faces somebody forgot to box.
 
@@ -49,7 +51,7 @@ class DetectorTask:
         self, network: YuNet, scenes: list[Scene], settings: DetectorSettings, device: torch.device, skips: Skips
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.witness = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.witness = self._witness(settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings = settings
         self.device = device
         looks = read_second_look(settings.second_look) if settings.second_look else {}
@@ -61,6 +63,14 @@ class DetectorTask:
         if not self.pictures:
             raise TrainingError("no training picture is left; look at the list of skipped pictures")
         self.points = torch.tensor(np.array(grid((settings.side, settings.side))), device=device)
+
+    def _witness(self, settings: DetectorSettings) -> YuNet:
+        """Give the teacher, or the network as it starts."""
+        if settings.teacher is not None:
+            teacher: YuNet = load_teacher(settings.teacher, "detector")
+            return teacher
+        witness: YuNet = copy.deepcopy(self.network).eval().requires_grad_(False)
+        return witness
 
     def steps(self) -> int:
         """Give the number of steps of an epoch."""
@@ -99,7 +109,7 @@ class DetectorTask:
 
     def loss(self, batch: Batch) -> Tensor:
         """SimOTA and EIoU; see ``detector_loss``."""
-        pixels = batch[0].to(self.device).permute(0, 3, 1, 2).float()
+        pixels = as_planes(batch[0].to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
             logits, opinion = (answer.float() for answer in self._answers(pixels))
         targets = self._targets(opinion, *(part.to(self.device) for part in batch[1:]))
@@ -120,7 +130,8 @@ class DetectorTask:
         score = (opinion[..., 0].sigmoid() * opinion[..., 1].sigmoid()).sqrt()
         raw = torch.cat([score[..., None], opinion[..., 2:], opinion[..., 1:2]], dim=-1).cpu().numpy()
         seen = decode(raw, (self.settings.side, self.settings.side), SURE, 0.3)
-        trained = self.settings.weights is not None  # an untrained witness knows nothing
+        # An untrained witness knows nothing.
+        trained = self.settings.weights is not None or self.settings.teacher is not None
         targets = []
         for index, found in enumerate(seen):
             faces = boxes[boxes[:, 0] == index, 1:]
@@ -140,6 +151,11 @@ class DetectorTask:
             found = finder.find(picture)
             scored.append(ScoredPicture(found.boxes, found.scores, boxes))
         return {"average_precision": average_precision(scored, ignore_below_px=UNBOXED_PX)}
+
+
+def as_planes(pixels: Tensor) -> Tensor:
+    """Map uint8 (B, H, W, 3) BGR to float (B, 3, H, W) BGR 0..255, channels last in memory."""
+    return pixels.permute(0, 3, 1, 2).float()
 
 
 def unboxed(found: FloatArray, known: FloatArray) -> FloatArray:

@@ -14,7 +14,8 @@ from rich.progress import track
 from common.geometry import FloatArray, square_around
 from common.images import Picture, crop
 from common.models.manifest import LABELS
-from common.models.networks import DetectorGraph, YuNet
+from common.models.networks import DetectorGraph
+from common.models.yunet import YuNet
 from trainer import plots
 from trainer.classifier import ClassifierTask
 from trainer.detector import UNBOXED_PX, DetectorTask

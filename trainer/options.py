@@ -37,6 +37,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Half = Annotated[bool, typer.Option("--half", help="Compute in bfloat16 where that is safe.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last finished epoch.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Start over in a folder that holds a run.")]
+Lesson = Annotated[str | None, typer.Option(help="task, or stem: only what the teacher's first layers give.")]
 Val = Annotated[float | None, typer.Option(help="Share kept for validation where a folder per class has no split.")]
 
 

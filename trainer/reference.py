@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import TrainingError
-from common.models.networks import DetectorGraph, YuNet
+from common.models.networks import DetectorGraph
+from common.models.yunet import YuNet
 
 SIDE = 640  # the public export has this canvas only; ours takes any
 TOLERANCE = (

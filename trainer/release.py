@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from common.errors import ProbeError
 from common.models.manifest import LABELS, MANIFEST_NAME, Blob, ClassifierInput, DetectorInput, Kind, Manifest
+from common.models.names import DetectorName
 from common.models.networks import ClassifierGraph, DetectorGraph
 from common.models.probe import Probe
 from trainer.files import replace_file
@@ -48,7 +49,9 @@ class ReleaseNotes:
     thresholds: dict[str, float] = field(default_factory=dict)
 
 
-def release_detector(network: nn.Module, directory: Path, notes: ReleaseNotes) -> Manifest:
+def release_detector(
+    network: nn.Module, directory: Path, notes: ReleaseNotes, architecture: DetectorName = "yunet_n"
+) -> Manifest:
     """Write a detector version into a folder; a version that was there is replaced last, by its manifest.
 
     Raises:
@@ -58,7 +61,8 @@ def release_detector(network: nn.Module, directory: Path, notes: ReleaseNotes) -
     graph = DetectorGraph(network).eval()  # type: ignore[arg-type]
     probe = make_probe(graph, (2, 96, 128, 3), block=16, every=7)
     onnx = export_onnx(graph, "detector")
-    return _write(directory, network, onnx, probe, notes, kind="detector", name="yunet-n-mask", architecture="yunet_n",
+    name = f"{architecture.replace('_', '-')}-mask"
+    return _write(directory, network, onnx, probe, notes, kind="detector", name=name, architecture=architecture,
                   classes=("face",), input=DetectorInput(canvases=CANVASES, multiple_of=32),
                   normalisation="none: BGR 0..255 as it comes")  # fmt: skip
 

@@ -10,25 +10,29 @@ from typing import Any
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import Tensor
 
 from common.errors import TrainingError
-from common.models.networks import YuNet, build_classifier, build_detector
+from common.models.manifest import Kind
+from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import fill
+from common.models.yunet import YuNet
 from trainer import plots
 from trainer.checkpoint import NAME as CHECKPOINT
-from trainer.classifier import ClassifierTask, predict
+from trainer.classifier import ClassifierTask, normalised, predict
 from trainer.corrections import correct, read_corrections
 from trainer.cutcache import cut_faces
 from trainer.data import Skips, read_scenes
-from trainer.detector import DetectorTask
+from trainer.detector import DetectorTask, as_planes
 from trainer.files import replace_file
-from trainer.fit import History, fit
+from trainer.fit import History, Task, fit
 from trainer.judging import judge_classifier, judge_detector
 from trainer.patience import NAME as BEST
 from trainer.patience import Patience
 from trainer.reference import check_reference, reference_beside
 from trainer.run_page import write_page
 from trainer.settings import ClassifierSettings, DetectorSettings
+from trainer.stem import StemLesson, load_teacher, take_over
 from trainer.versions import network_of
 from trainer.weights import start_backbone
 
@@ -116,7 +120,7 @@ def run_classifier(settings: ClassifierSettings, should_stop: StopQuestion = lam
         faces, changes = correct(faces, read_corrections(settings.corrections))
         console.print(f"{len(changes)} labels corrected by {settings.corrections}")
     task = ClassifierTask(network, faces, settings, device)
-    history = fit(task, settings.schedule, settings.run, should_stop)
+    history = fit(_lesson(task, normalised), settings.schedule, settings.run, should_stop)
     if should_stop():
         return stopped(settings.run, len(history))
     report: dict[str, Any] = {"recipe": settings.recipe, "architecture": settings.architecture, "start": begun,
@@ -133,6 +137,9 @@ def _begin(network: torch.nn.Module, settings: ClassifierSettings) -> str:
         report = settings.run / START
         return report.read_text("utf-8") if report.is_file() else "resumed"
     words = start_backbone(network, settings)  # type: ignore[arg-type]
+    if settings.teacher and settings.weights in (None, "none") and not settings.start:
+        count = take_over(network, load_teacher(settings.teacher, "classifier"))
+        words = f"{count} tensors of {settings.teacher.name}, the rest untrained"
     if settings.start:
         fill(network, network_of(settings.start), settings.start / CHECKPOINT)
         words = f"the whole classifier of run {settings.start.name}"
@@ -151,18 +158,35 @@ def run_detector(settings: DetectorSettings, should_stop: StopQuestion = lambda:
     scenes = [scene for index in settings.scenes for scene in read_scenes(index)]
     if not scenes:
         raise TrainingError("no data: give --scenes or --pack")
-    network = build_detector()
+    network = build_detector(settings.architecture)
     if settings.weights:
         load_detector(network, settings.weights)
         _compare(network, settings.weights, settings.reference_onnx)
     task = DetectorTask(network, scenes, settings, device, skips)
-    history = fit(task, settings.schedule, settings.run, should_stop)
+    if settings.teacher and not settings.weights:
+        console.print(f"{take_over(network, task.witness)} tensors taken over from {settings.teacher.name}")
+    history = fit(_lesson(task, as_planes), settings.schedule, settings.run, should_stop)
     if should_stop():
         return stopped(settings.run, len(history))
     report: dict[str, Any] = {**_epochs(task, settings, history), "skipped": skips.listed}
     if task.val:
         report |= judge_detector(settings.run, task)
     return keep_report(settings.run, report, history)
+
+
+def _lesson(task: ClassifierTask | DetectorTask, prepare: Callable[[Tensor], Tensor]) -> Task:
+    """Give the task itself, or the lesson of its stem.
+
+    Raises:
+        TrainingError: A lesson of the stem without a teacher.
+    """
+    settings = task.settings
+    if settings.lesson == "task":
+        return task
+    if settings.teacher is None:
+        raise TrainingError("--lesson stem needs --teacher, a version whose first layers are to be followed")
+    kind: Kind = "detector" if isinstance(task, DetectorTask) else "classifier"
+    return StemLesson(task, load_teacher(settings.teacher, kind), prepare)
 
 
 def _compare(network: YuNet, weights: Path, given: Path | None) -> None:

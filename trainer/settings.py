@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.models.names import ClassifierName, DetectorName
+
 Optimiser = Literal["adam", "sgd", "rmsprop"]
 Backbone = Literal["frozen", "unfrozen", "staged"]
 Augmentation = Literal["camera", "simple", "none"]
+Lesson = Literal["task", "stem"]
 
 
 class Schedule(BaseModel):
@@ -47,7 +50,10 @@ class ClassifierSettings(BaseModel):
     detector: Path | None = Field(None, description="Detector version that cuts the crops; none means the bundled one.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
     cache: Path | None = Field(None, description="Where cut faces are kept between runs; none means the run folder.")
-    architecture: Literal["mobilenet_v2", "resnet50"] = Field("mobilenet_v2", description="Backbone.")
+    architecture: ClassifierName = Field("mobilenet_v2", description="Backbone.")
+    teacher: Path | None = Field(None, description="Classifier version whose answers are learnt beside the labels.")
+    teacher_share: float = Field(0.5, ge=0, le=1, description="Share of the teacher's answers in the loss.")
+    lesson: Lesson = Field("task", description="task: verdicts; stem: only what the teacher's first layers give.")
     weights: str | None = Field(
         None, description="imagenet (by name, downloaded), a safetensors file, or none for an untrained backbone."
     )
@@ -84,6 +90,11 @@ class DetectorSettings(BaseModel):
 
     scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
+    architecture: DetectorName = Field("yunet_n", description="Network.")
+    teacher: Path | None = Field(
+        None, description="Detector version that is the witness, and the start where no weights are given."
+    )
+    lesson: Lesson = Field("task", description="task: faces; stem: only what the teacher's first layers give.")
     weights: Path | None = Field(None, description="Weights (safetensors) to start from; none means untrained.")
     reference_onnx: Path | None = Field(
         None, description="ONNX file that the weights must agree with; none means the one beside them, if any."

@@ -63,9 +63,9 @@ def release_run(run: Path, kind: Kind, into: Path, notes: dict[str, Any]) -> Man
         weaknesses=notes["weaknesses"], thresholds=notes["thresholds"],
     )  # fmt: skip
     if isinstance(settings, DetectorSettings):
-        detector = build_detector()
+        detector = build_detector(settings.architecture)
         fill(detector, tensors, run / CHECKPOINT)
-        return release_detector(detector.eval(), into, release_notes)
+        return release_detector(detector.eval(), into, release_notes, settings.architecture)
     classifier = build_classifier(settings.architecture, settings.dense, settings.dropout)
     fill(classifier, tensors, run / CHECKPOINT)
     return release_classifier(

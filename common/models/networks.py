@@ -1,161 +1,44 @@
-"""The two networks in torch: the face detector (YuNet) and the classifier of what covers the face.
+"""Every network by its name, and the graphs that serve: pixels in, answers out.
 
-YuNet follows Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (Machine Intelligence Research, 2023),
-with the parameter names of its authors' training code, so that their public weights load strictly. The classifier is a
-torchvision backbone with the head pooling, dense, ReLU, dropout, dense.
+The detector is in ``common.models.yunet``. The classifier of what covers the face is a torchvision backbone with the
+head pooling, dense, ReLU, dropout, dense.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-ClassifierName = Literal["mobilenet_v2", "resnet50"]
-STRIDES = (8, 16, 32)
-RAW_COLUMNS = 16
+from common.models.yunet import Backbone, DenseBackbone, YuNet
+
+JOINT = "4"
+"""The part of MobileNetV2's backbone before which a dense stem takes the place of parts 0 to 3."""
 
 
-class SeparableUnit(nn.Module):
-    """Pointwise then depthwise convolution, with batch norm and ReLU unless it ends a head."""
+class DenseFaceStem(nn.Module):
+    """Reach stride 4 by three plain convolutions in place of MobileNetV2's first four blocks.
 
-    def __init__(self, inputs: int, outputs: int, *, activate: bool = True) -> None:
+    These spend half of the network's time on wide, thin layers; see docs/adr/0042.
+    """
+
+    def __init__(self, outputs: int = 24) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
-        self.activate = activate
-        if activate:
-            self.bn = nn.BatchNorm2d(outputs)
+        self.conv1 = nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(24)
+        self.conv2 = nn.Conv2d(24, 48, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(48)
+        self.conv3 = nn.Conv2d(48, outputs, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
-        mixed: Tensor = self.conv2(self.conv1(features))
-        return functional.relu(self.bn(mixed)) if self.activate else mixed
-
-
-class Stem(nn.Module):
-    """Halve the picture and lift its three colours to the first features."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, outputs, 3, stride=2, padding=1)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = SeparableUnit(outputs, outputs)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map float (B, 3, H, W) BGR 0..255 to float (B, outputs, H/2, W/2)."""
-        lifted: Tensor = self.conv2(functional.relu(self.bn1(self.conv1(pictures))))
-        return lifted
-
-
-class Block(nn.Module):
-    """Two separable units; the second one changes the width."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = SeparableUnit(inputs, inputs)
-        self.conv2 = SeparableUnit(inputs, outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
-        mixed: Tensor = self.conv2(self.conv1(features))
-        return mixed
-
-
-class Backbone(nn.Module):
-    """Features at strides 8, 16 and 32."""
-
-    def __init__(self, stem: int, width: int) -> None:
-        super().__init__()
-        self.model0 = Stem(stem)
-        self.model1 = Block(stem, width)
-        self.model2 = Block(width, width)
-        self.model3 = Block(width, width)
-        self.model4 = Block(width, width)
-        self.model5 = Block(width, width)
-
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Map float (B, 3, H, W) to three float (B, width, H/stride, W/stride)."""
-        return self.after_stem(self.stem(pictures))
-
-    def stem(self, pictures: Tensor) -> Tensor:
-        """Map float (B, 3, H, W) to the first features, float (B, width, H/4, W/4): half of all computing."""
-        features: Tensor = self.model1(functional.max_pool2d(self.model0(pictures), 2))
-        return features
-
-    def after_stem(self, features: Tensor) -> list[Tensor]:
-        """Map the stem's features, float (B, width, H/4, W/4), to those at strides 8, 16 and 32."""
-        features = functional.max_pool2d(self.model2(features), 2)
-        stride8 = self.model3(features)
-        stride16 = self.model4(functional.max_pool2d(stride8, 2))
-        stride32 = self.model5(functional.max_pool2d(stride16, 2))
-        return [stride8, stride16, stride32]
-
-
-class Neck(nn.Module):
-    """Carry what the coarse strides know back to the fine ones."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.lateral_convs = nn.ModuleList(SeparableUnit(width, width) for _ in STRIDES)
-
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Map three float (B, width, H/stride, W/stride) to three of the same shapes."""
-        stride32 = self.lateral_convs[2](features[2])
-        stride16 = self.lateral_convs[1](features[1] + functional.interpolate(stride32, scale_factor=2.0))
-        stride8 = self.lateral_convs[0](features[0] + functional.interpolate(stride16, scale_factor=2.0))
-        return [stride8, stride16, stride32]
-
-
-class Head(nn.Module):
-    """Per stride: class, objectness, box and landmarks of every grid point, as logits and deltas."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.multi_level_share_convs = nn.ModuleList(nn.Sequential(SeparableUnit(width, width)) for _ in STRIDES)
-        self.multi_level_cls = nn.ModuleList(SeparableUnit(width, 1, activate=False) for _ in STRIDES)
-        self.multi_level_bbox = nn.ModuleList(SeparableUnit(width, 4, activate=False) for _ in STRIDES)
-        self.multi_level_obj = nn.ModuleList(SeparableUnit(width, 1, activate=False) for _ in STRIDES)
-        self.multi_level_kps = nn.ModuleList(SeparableUnit(width, 10, activate=False) for _ in STRIDES)
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Return float (B, N, 16): class logit, objectness logit, 4 box deltas, 10 landmark deltas."""
-        levels = []
-        for index, level in enumerate(features):
-            shared = self.multi_level_share_convs[index](level)
-            heads = (self.multi_level_cls, self.multi_level_obj, self.multi_level_bbox, self.multi_level_kps)
-            outputs = torch.cat([head[index](shared) for head in heads], dim=1)
-            levels.append(outputs.flatten(2).transpose(1, 2))
-        return torch.cat(levels, dim=1)
-
-
-class YuNet(nn.Module):
-    """The face detector: 75,856 parameters, faces and five landmarks in one pass."""
-
-    def __init__(self, stem: int = 16, width: int = 64) -> None:
-        super().__init__()
-        self.backbone = Backbone(stem, width)
-        self.neck = Neck(width)
-        self.bbox_head = Head(width)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Say for every grid point how likely it is a face and where that face lies.
-
-        Args:
-            pictures: float, (B, 3, H, W), BGR, 0..255; H and W multiples of 32.
-
-        Returns:
-            float, (B, N, 16), N = HW/64 + HW/256 + HW/1024, strides 8, 16, 32 one after the other, row-major: class
-            logit, objectness logit, box deltas (dx, dy, log w, log h, in strides), five landmark deltas (dx, dy).
-        """
-        return self.after_stem(self.backbone.stem(pictures))
-
-    def after_stem(self, features: Tensor) -> Tensor:
-        """Give the same for what the backbone's stem made of the pictures."""
-        logits: Tensor = self.bbox_head(self.neck(self.backbone.after_stem(features)))
-        return logits
+    def forward(self, crops: Tensor) -> Tensor:
+        """Map float (N, 3, S, S) to float (N, outputs, S/4, S/4); linear at its end, as what it stands for."""
+        features = functional.relu6(self.bn1(self.conv1(crops)))
+        features = functional.relu6(self.bn2(self.conv2(features)))
+        ended: Tensor = self.bn3(self.conv3(features))
+        return ended
 
 
 class FaceClassifier(nn.Module):
@@ -173,6 +56,15 @@ class FaceClassifier(nn.Module):
         pooled = functional.adaptive_avg_pool2d(self.backbone(crops), 1).flatten(1)
         logits: Tensor = self.output(self.dropout(functional.relu(self.dense(pooled))))
         return logits
+
+    def entry(self, crops: Tensor) -> Tensor:
+        """Map float (N, 3, S, S) to what the backbone hands to its part ``JOINT``, float (N, 24, S/4, S/4)."""
+        features = crops
+        for name, part in self.backbone.named_children():
+            if name == JOINT:
+                break
+            features = part(features)
+        return features
 
 
 class DetectorGraph(nn.Module):
@@ -210,14 +102,16 @@ class ClassifierGraph(nn.Module):
 
 
 def build_detector(architecture: str = "yunet_n") -> YuNet:
-    """Make an untrained detector.
+    """Make an untrained detector: ``yunet_n`` (75,856 parameters) or ``yunet_dense`` (123,600).
 
     Raises:
         ValueError: The architecture is not known.
     """
-    if architecture != "yunet_n":
-        raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_n'")
-    return YuNet()
+    if architecture == "yunet_n":
+        return YuNet(Backbone(16, 64), 64)
+    if architecture == "yunet_dense":
+        return YuNet(DenseBackbone(64), 64)
+    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_dense', 'yunet_n'")
 
 
 def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropout: float = 0.5) -> FaceClassifier:
@@ -230,6 +124,15 @@ def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropo
 
     if architecture == "mobilenet_v2":
         return FaceClassifier(torchvision_compat.mobilenet_v2_features(), 1280, dense, dropout)
+    if architecture == "mobilenet_v2_dense":
+        return FaceClassifier(_with_dense_stem(torchvision_compat.mobilenet_v2_features()), 1280, dense, dropout)
     if architecture == "resnet50":
         return FaceClassifier(torchvision_compat.resnet50_features(), 2048, dense, dropout)
-    raise ValueError(f"unknown classifier architecture {architecture!r}; known: 'mobilenet_v2', 'resnet50'")
+    known = "'mobilenet_v2', 'mobilenet_v2_dense', 'resnet50'"
+    raise ValueError(f"unknown classifier architecture {architecture!r}; known: {known}")
+
+
+def _with_dense_stem(features: nn.Module) -> nn.Sequential:
+    """Keep MobileNetV2's later parts under their own names, so that its weights fit them."""
+    parts = OrderedDict({"0": DenseFaceStem()} | {n: p for n, p in features.named_children() if int(n) >= int(JOINT)})
+    return nn.Sequential(parts)

@@ -19,9 +19,10 @@ from common.errors import BlobMismatchError, ManifestError
 from common.images import read_picture
 from common.models.decode import decode
 from common.models.manifest import Kind, ModelVersion, bundled, load_version
-from common.models.networks import ClassifierGraph, DetectorGraph, YuNet, build_classifier, build_detector
+from common.models.networks import ClassifierGraph, DetectorGraph, build_classifier, build_detector
 from common.models.preprocess import face_crops, letterbox
 from common.models.torch_load import fill, load_graph
+from common.models.yunet import YuNet
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT.parent / "shared" / "weights"
@@ -144,7 +145,10 @@ def test_the_bundled_release_sees_one_bare_face_on_a_portrait_with_nothing_drawn
     assert probabilities.sum() == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("architecture", "count"), [("mobilenet_v2", 2_388_227), ("resnet50", 23_770_691)])
+@pytest.mark.parametrize(
+    ("architecture", "count"),
+    [("mobilenet_v2", 2_388_227), ("mobilenet_v2_dense", 2_394_011), ("resnet50", 23_770_691)],
+)
 def test_classifiers_map_crops_to_three_probabilities(architecture: str, count: int) -> None:
     network = build_classifier(architecture)
     assert sum(parameter.numel() for parameter in network.parameters()) == count

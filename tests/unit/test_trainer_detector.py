@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from common.errors import TrainingError
 from common.geometry import FloatArray
 from common.models.manifest import bundled
-from common.models.networks import YuNet, build_detector
+from common.models.networks import build_detector
 from common.models.torch_load import fill
+from common.models.yunet import YuNet
 from trainer.canvases import Example, window
 from trainer.data import Scene, Skips, read_scenes
 from trainer.detector import DetectorTask, collate, unboxed
@@ -72,7 +73,7 @@ def test_the_shipped_weights_compute_what_their_export_computes() -> None:
 def test_weights_that_do_not_belong_to_the_export_are_refused() -> None:
     network = shipped()
     with torch.no_grad():
-        network.backbone.model0.conv1.weight.mul_(1.2)
+        network.get_parameter("backbone.model0.conv1.weight").mul_(1.2)
     with pytest.raises(TrainingError, match="answers differ by up to"):
         check_reference(network, EXPORT)
 

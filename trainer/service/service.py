@@ -176,6 +176,6 @@ def _patiently(step: Callable[[], T], stop: StopSignal) -> T | None:
         try:
             return step()
         except (BrokerUnavailableError, BrokerRefusedError) as error:
-            _log.warning("waiting_for_broker", code=error.code)
+            _log.warning("waiting_for_broker", code=error.code, cause=str(error))
         stop.wait(_RETRY_S)
     return None

@@ -1,0 +1,125 @@
+"""Lessons for a new stem, and learning beside a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common.errors import TrainingError
+from common.models.manifest import bundled, load_version
+from common.models.networks import build_classifier, build_detector
+from common.models.torch_load import load_graph
+from tests.unit.test_trainer_detector import FACE, scenes
+from tests.unit.test_trainer_fit import classifier_settings, coloured_faces
+from trainer.checkpoint import NAME
+from trainer.classifier import ClassifierTask, normalised
+from trainer.fit import fit
+from trainer.release_notes import standard_notes
+from trainer.runs import run_detector
+from trainer.settings import DetectorSettings, Schedule
+from trainer.stem import StemLesson, load_teacher, take_over
+from trainer.versions import release_run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def lesson(folder: Path, **more: object) -> DetectorSettings:
+    schedule = Schedule.model_validate({"batch": 4, "epochs": 3, "rate": 5e-3, **more})
+    return DetectorSettings(scenes=[folder / "faces.jsonl"], run=folder / "run", side=96, repeat=8, lesson="stem",
+                            architecture="yunet_dense", teacher=bundled("detector"), schedule=schedule)  # fmt: skip
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return {n.removeprefix("network."): t for n, t in load_file(run / NAME).items() if n.startswith("network.")}
+
+
+def test_a_detectors_stem_follows_its_teacher_and_the_rest_is_the_teachers(tmp_path: Path) -> None:
+    scenes(tmp_path, [[FACE]] * 4)
+    run_detector(lesson(tmp_path))
+    learnt, teacher = weights_of(tmp_path / "run"), load_teacher(bundled("detector"), "detector").state_dict()
+    behind = [name for name in learnt if not name.startswith("backbone.model0.")]
+    assert all(torch.equal(learnt[name], teacher[name]) for name in behind)
+    report = (tmp_path / "run" / "history.json").read_text()
+    errors = [float(part.split(",")[0]) for part in report.split('"stem_error": ')[1:]]
+    assert errors[-1] < 0.8 * errors[0]
+
+
+def test_a_lesson_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """Parameters behind the stem have no optimiser state; that must not hinder it."""
+    scenes(tmp_path, [[FACE]] * 4)
+    run_detector(lesson(tmp_path))
+    whole = weights_of(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "whole")
+    asked = iter(range(100))
+    run_detector(lesson(tmp_path), lambda: next(asked) >= 12)
+    run_detector(lesson(tmp_path, resume=True))
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights_of(tmp_path / "run").items())
+
+
+def test_a_lesson_without_a_teacher_is_refused(tmp_path: Path) -> None:
+    scenes(tmp_path, [[FACE]])
+    settings = lesson(tmp_path).model_copy(update={"teacher": None})
+    with pytest.raises(TrainingError, match="--lesson stem needs --teacher"):
+        run_detector(settings)
+
+
+@pytest.mark.parametrize("folder", [Path("nowhere"), bundled("classifier")])
+def test_what_is_no_detector_cannot_teach_one(folder: Path) -> None:
+    with pytest.raises(TrainingError, match="no detector to learn from"):
+        load_teacher(folder, "detector")
+
+
+def test_a_dense_detector_is_released_and_read_back(tmp_path: Path) -> None:
+    scenes(tmp_path, [[FACE]] * 4)
+    settings = lesson(tmp_path, epochs=1).model_copy(update={"lesson": "task"})
+    run_detector(settings)
+    manifest = release_run(settings.run, "detector", tmp_path / "made", standard_notes("detector", "9", "a test"))
+    assert (manifest.architecture, manifest.name) == ("yunet_dense", "yunet-dense-mask")
+    graph = load_graph(load_version(tmp_path / "made", "detector"))
+    assert graph(torch.zeros((1, 64, 96, 3), dtype=torch.uint8)).shape == (1, 126, 16)
+
+
+@pytest.mark.parametrize("architecture", ["yunet_n", "yunet_dense"])
+def test_what_is_before_and_behind_the_stem_is_the_whole(architecture: str) -> None:
+    network = build_detector(architecture).eval()
+    pictures = torch.rand((1, 3, 64, 96)) * 255
+    whole = network(pictures)
+    assert torch.equal(network.after_stem(network.backbone.stem(pictures)), whole)
+    assert network.entry(pictures).shape == (1, 64, 8, 12)
+
+
+def test_a_classifiers_stem_follows_its_teacher(tmp_path: Path) -> None:
+    teacher = load_teacher(bundled("classifier"), "classifier")
+    network = build_classifier("mobilenet_v2_dense")
+    shared = take_over(network, teacher)
+    assert shared == len([name for name in network.state_dict() if not name.startswith("backbone.0.")])
+    settings = classifier_settings(tmp_path, architecture="mobilenet_v2_dense", samples=90)
+    history = fit(
+        StemLesson(ClassifierTask(network, coloured_faces(), settings, CPU), teacher, normalised),
+        settings.schedule,
+        tmp_path,
+    )
+    errors = [record["stem_error"] for record in history]
+    assert errors == sorted(errors, reverse=True)
+    behind = {name: t for name, t in network.state_dict().items() if not name.startswith("backbone.0.")}
+    assert all(torch.equal(tensor, teacher.state_dict()[name]) for name, tensor in behind.items())
+
+
+def test_a_teachers_answers_count_for_their_share(tmp_path: Path) -> None:
+    """With the share 1 the labels say nothing: whatever they are, the loss is the same."""
+    settings = classifier_settings(tmp_path, teacher=bundled("classifier"), teacher_share=1.0)
+    network = build_classifier("mobilenet_v2").eval()
+    task = ClassifierTask(network, coloured_faces(), settings, CPU)
+    batch = next(iter(task.batches(0)))
+    other = (batch[0], (batch[1] + 1) % 3)
+    assert torch.equal(task.loss(batch), task.loss(other))
+    task.settings = settings.model_copy(update={"teacher_share": 0.5})
+    assert not torch.equal(task.loss(batch), task.loss(other))
