@@ -195,3 +195,33 @@ INTENT: dict[str, dict[str, Intent | None]] = {
         "state": {"": "ACL_LOG ACL_LOAD ACL_WHOAMI"},
     },
 }
+
+CLUSTER_WAY = "CLUSTER_SLOTS COMMAND COMMAND_COUNT COMMAND_DOCS COMMAND_GETKEYS COMMAND_INFO COMMAND_LIST ASKING"
+"""What everybody but the guard may do on the nodes of a cluster, on top."""
+
+NODES: dict[str, str] = {
+    "replica": "PSYNC REPLCONF",
+    "steward": (
+        "INFO CLUSTER_INFO CLUSTER_NODES CLUSTER_SLOTS CLUSTER_SHARDS CLUSTER_MYID CLUSTER_KEYSLOT "
+        "CLUSTER_COUNTKEYSINSLOT CLUSTER_ADDSLOTS CLUSTER_ADDSLOTSRANGE CLUSTER_SET-CONFIG-EPOCH CLUSTER_MEET "
+        "CLUSTER_REPLICATE CLUSTER_FORGET CLUSTER_FAILOVER"
+    ),
+}
+"""Who may do what on the nodes of a cluster, without any key."""
+
+WATCHED: dict[str, str] = {
+    "replica": "PSYNC REPLCONF",
+    "sentinel": (
+        "INFO MULTI EXEC SLAVEOF REPLICAOF CONFIG_REWRITE CLIENT_KILL CLIENT_SETNAME SCRIPT_KILL PUBLISH_HELLO "
+        "SUBSCRIBE_HELLO"
+    ),
+}
+"""Who may do what on servers that sentinels watch, without any key."""
+
+SENTINELS: dict[str, str] = {
+    **dict.fromkeys(INTENT, "SENTINEL_MASTERS"),
+    "guard": "ACL_LOG ACL_LOAD ACL_WHOAMI",
+    "sentinel": "SENTINEL_IS-MASTER-DOWN-BY-ADDR CLIENT_SETNAME PUBLISH_HELLO",
+    "steward": "INFO SENTINEL_MASTERS SENTINEL_REPLICAS SENTINEL_SENTINELS SENTINEL_CKQUORUM SENTINEL_FAILOVER",
+}
+"""Who may do what on sentinels; they hold no keys."""

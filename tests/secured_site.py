@@ -17,7 +17,7 @@ from typing import Any
 from common.broker.client import Client, call, connect
 from common.broker.embedded import EmbeddedBroker, EmbeddedPair
 from common.siteplan import Camera, SitePlan
-from maskwatch.rights import ENDPOINTS, ROLES
+from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Place
 from maskwatch.rights.secretfolder import fill
 from tests.waiting import until
 
@@ -75,11 +75,15 @@ class SecuredSite:
             (self.secrets / name).chmod(0o600)
         fill(ROLES.values(), self.secrets, "mw")
         for endpoint, broker in self.brokers().items():
-            users = (self.secrets / f"{endpoint}.acl").read_text("utf-8").splitlines()[1:]
-            all_rights = f"user default on #{hashlib.sha256(broker.password.encode()).hexdigest()} ~* &* +@all"
-            path = self.secrets / f"{endpoint}.users"  # beside them, one who may do everything, for the test itself
-            path.write_text("\n".join([all_rights, *users, ""]))
-            broker.settings = (f"aclfile {path}",)
+            broker.settings = (f"aclfile {self.users(endpoint, broker.password)}",)
+
+    def users(self, place: Place, root_password: str) -> Path:
+        """Write a file of users: those of the site, and one who may do everything, for the test itself."""
+        users = (self.secrets / f"{place}.acl").read_text("utf-8").splitlines()[1:]
+        all_rights = f"user default on #{hashlib.sha256(root_password.encode()).hexdigest()} ~* &* +@all"
+        path = self.secrets / f"{place}.users"
+        path.write_text("\n".join([all_rights, *users, ""]))
+        return path
 
     def brokers(self) -> dict[Any, EmbeddedBroker]:
         """Give the brokers by endpoint."""
@@ -89,12 +93,21 @@ class SecuredSite:
         """Connect as one who may do everything."""
         return connect(self.brokers()[endpoint].url)
 
+    def url(self, endpoint: Endpoint, name: str) -> str:
+        """Give the URL at which a user finds an endpoint."""
+        broker = self.brokers()[endpoint]
+        return broker.url.replace(f":{broker.password}@", f"{name}@")
+
+    def doors(self) -> list[tuple[str, Client]]:
+        """Give all servers, by what they are, as one who may do everything sees them."""
+        return [(str(endpoint), self.root(endpoint)) for endpoint in self.brokers()]
+
     def environment(self, name: str, **more: str) -> dict[str, str]:
         """Give a role's environment: URLs with its user's name, passwords in files."""
         found = {key: value for key, value in os.environ.items() if not key.startswith("MASKWATCH_")}
         found |= {"HOME": str(self.folder), "HOOK_SECRET": HOOK_SECRET, "MASKWATCH_GRACE_S": "3"}
-        for endpoint, broker in self.brokers().items():
-            found[f"MASKWATCH_{endpoint.upper()}_URL"] = broker.url.replace(f":{broker.password}@", f"{name}@")
+        for endpoint in ENDPOINTS:
+            found[f"MASKWATCH_{endpoint.upper()}_URL"] = self.url(endpoint, name)
             found[f"MASKWATCH_{endpoint.upper()}_PASSWORD_FILE"] = str(self.secrets / name)
         found |= more
         return {key: value for key, value in found.items() if value}
@@ -144,12 +157,12 @@ class SecuredSite:
         assert done.returncode == 0, done.stderr
 
     def denied(self) -> list[tuple[str, str, str, str]]:
-        """Give the brokers' logs of denied attempts: endpoint, user, reason, command or key."""
+        """Give the servers' logs of denied attempts: endpoint, user, reason, command or key."""
         found = []
-        for endpoint in self.brokers():
-            for entry in call(self.root(endpoint), "ACL LOG"):
+        for place, root in self.doors():
+            for entry in call(root, "ACL LOG"):
                 told = {_text(name): _text(value) for name, value in _pairs(entry)}
-                found.append((str(endpoint), told["username"], told["reason"], told["object"]))
+                found.append((place, told["username"], told["reason"], told["object"]))
         return found
 
 

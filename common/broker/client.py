@@ -7,6 +7,9 @@ A broker URL has one of these forms; query options are ``db`` and, with TLS, ``s
     unix://[user@]/path/to/socket                                             one server on this machine
     redis+cluster://[user:password@]host:port,…    rediss+cluster://…         a cluster
     redis+sentinel://[user:password@]host:port,…/service                      the primary that Sentinel names
+
+User and password are those of the servers. Sentinels that have users of their own are asked as ``sentinel_user``, with
+the password in the file ``sentinel_password_file``, or with the servers' where no file is named.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from common.broker.failures import broker_error, translated
+from common.broker.sentinels import OPTIONS as _SENTINEL_OPTIONS
+from common.broker.sentinels import primary_of, take_credentials
 from common.errors import ConfigError
 
 Client = redis.Redis | RedisCluster
@@ -33,7 +37,7 @@ CONNECT_TIMEOUT_S = 5.0
 BLOCKING_MARGIN_S = 3.0  # a reply that is due after ``block`` must never race the socket's own deadline
 
 _FORMS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-_OPTIONS = ("db", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_OPTIONS = ("db", "password", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", *_SENTINEL_OPTIONS)
 _STRICT_ONLY = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
 
 
@@ -175,6 +179,8 @@ def _query_options(parts: SplitResult, url: str) -> dict[str, Any]:
         options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
     elif any(name.startswith("ssl_") for name in options):
         raise ConfigError(f"broker URL {mask_url(url)}: ssl_… options need a rediss:// form")
+    if "sentinel" not in parts.scheme and any(name in options for name in _SENTINEL_OPTIONS):
+        raise ConfigError(f"broker URL {mask_url(url)}: sentinel_… options need a redis+sentinel:// form")
     return options
 
 
@@ -229,7 +235,6 @@ def _connect_sentinel(parts: SplitResult, options: dict[str, Any]) -> Client:
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     if parts.scheme.startswith("rediss"):
         tls["ssl"] = True
-    asking = {"socket_timeout": COMMAND_TIMEOUT_S, "retry": _never(), "protocol": 2, **tls}
-    make: Any = Sentinel
-    sentinel = make(_addresses(parts, 26379), sentinel_kwargs=asking)
-    return cast(Client, sentinel.master_for(service, **{**options, **tls}))
+    asking = {"socket_timeout": COMMAND_TIMEOUT_S, "retry": _never(), "protocol": 2, "driver_info": None, **tls}
+    asking |= take_credentials(options)
+    return primary_of(service, _addresses(parts, 26379), asking, {**options, **tls})

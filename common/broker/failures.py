@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from redis import exceptions as failed
 from redis.exceptions import RedisClusterException, RedisError
 
+from common.broker.remedies import remedy
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 
 PASSING_CODES = frozenset(
@@ -30,6 +31,12 @@ PASSING_CODES = frozenset(
 RETRYABLE_CODES = PASSING_CODES | {"oom", "misconf"}
 """All codes worth another try with jittered backoff: after ``oom`` and ``misconf`` space may return."""
 
+_CODES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((failed.TimeoutError,), "timeout"),
+    ((failed.AuthenticationError, failed.AuthorizationError), "noauth"),
+    ((failed.ConnectionError, failed.InvalidResponse), "connection"),
+    ((RedisClusterException,), "cluster"),
+)
 _CONNECTING_FRAMES = frozenset({"connect", "connect_check_health", "get_connection"})
 
 
@@ -50,7 +57,8 @@ def translated() -> Iterator[None]:
 def broker_error(error: Exception) -> BrokerError:
     """Make our error of one of the client library's; the message holds the broker's words, never the command's."""
     code = code_of(error)
-    text = f"the broker did not do as asked ({code}): {str(error).removesuffix('.')}"
+    words = str(error).removesuffix(".")
+    text = "; ".join(filter(None, (f"the broker did not do as asked ({code}): {words}", remedy(code, words))))
     if isinstance(error, failed.TimeoutError | failed.ConnectionError) and code in ("timeout", "connection"):
         return BrokerUnavailableError(code, text, in_doubt=not _was_connecting(error))
     if isinstance(error, RedisClusterException):
@@ -67,14 +75,11 @@ def code_of(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if status:
         return str(status).lower()
-    if isinstance(error, failed.TimeoutError):
-        return "timeout"
-    if isinstance(error, failed.AuthenticationError | failed.AuthorizationError):
-        return "noauth"
-    if isinstance(error, failed.ConnectionError | failed.InvalidResponse):
-        return "connection"
-    if isinstance(error, RedisClusterException):
-        return "cluster"
+    named = next((code for kinds, code in _CODES if isinstance(error, kinds)), "")
+    if named:
+        return named
+    if type(error) is failed.ClusterError:  # sent from node to node until it was tired of it: the keys are on the move
+        return "tryagain"
     first = str(error).partition(" ")[0]
     return first.lower() if first.isupper() and first.isalpha() else "err"
 

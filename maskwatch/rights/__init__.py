@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from maskwatch.rights.grants import ENDPOINTS, Endpoint, Grant, Role, rules
+from maskwatch.rights.grants import ENDPOINTS, PLACES, Endpoint, Grant, Place, Role, rules
 from maskwatch.rights.roles import ROLES, gateway
+from maskwatch.rights.topology import FORMS, Topology, fitted
 
-__all__ = ["ENDPOINTS", "ROLES", "Endpoint", "Grant", "Role", "gateway", "rules"]
+__all__ = [
+    "ENDPOINTS",
+    "FORMS",
+    "PLACES",
+    "ROLES",
+    "Endpoint",
+    "Grant",
+    "Place",
+    "Role",
+    "Topology",
+    "fitted",
+    "gateway",
+    "rules",
+]

@@ -11,6 +11,9 @@ from typing import Literal, get_args
 
 Endpoint = Literal["frames", "state"]
 ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
+Place = Literal["frames", "state", "sentinels"]
+"""What has a file of users of its own: the servers of an endpoint, and the sentinels that watch them."""
+PLACES: tuple[Place, ...] = get_args(Place)
 
 FRAMES = "{p*}:f:*"
 PICTURES, PICTURE_LISTS = ("{p*}:pic:*", "{p*}:crop:*"), ("{p*}:pics", "{p*}:crops")
@@ -37,12 +40,14 @@ class Grant:
         commands: Names as in ACL rules, such as ``script|load``, parted by blanks.
         keys: Patterns; none for commands without keys.
         access: ``R`` read, ``W`` write, ``RW`` both.
+        channels: Patterns of channels on which they may be used instead.
     """
 
     why: str
     commands: str
     keys: tuple[str, ...] = ()
     access: Literal["R", "W", "RW"] = "R"
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Role:
         frames: What it may do on the frames broker; None: it has no user there.
         state: The same on the state broker.
         cameras: The cameras that it is limited to; empty for none.
+        sentinels: The same on sentinels.
     """
 
     name: str
@@ -62,10 +68,11 @@ class Role:
     frames: tuple[Grant, ...] | None
     state: tuple[Grant, ...] | None
     cameras: tuple[str, ...] = ()
+    sentinels: tuple[Grant, ...] | None = None
 
-    def on(self, endpoint: Endpoint) -> tuple[Grant, ...] | None:
-        """Give its grants at an endpoint."""
-        return self.frames if endpoint == "frames" else self.state
+    def on(self, place: Place) -> tuple[Grant, ...] | None:
+        """Give its grants at a place."""
+        return {"frames": self.frames, "state": self.state, "sentinels": self.sentinels}[place]
 
 
 EVERYBODY = Grant("greet", "ping hello client|setinfo")
@@ -126,16 +133,17 @@ VERDICTS = (
 )
 
 
-def rules(role: Role, endpoint: Endpoint, prefix: str = "mw") -> list[str]:
-    """Give a role's rights in the words of ``ACL SETUSER``; empty where it has no user at this endpoint."""
-    grants = role.on(endpoint)
+def rules(role: Role, place: Place, prefix: str = "mw") -> list[str]:
+    """Give a role's rights in the words of ``ACL SETUSER``; empty where it has no user at this place."""
+    grants = role.on(place)
     if grants is None:
         return []
-    keyless = dict.fromkeys(name for one in (EVERYBODY, *grants) if not one.keys for name in one.commands.split())
-    selectors = dict.fromkeys(_selector(one, prefix) for one in grants if one.keys)
+    loose = [one for one in (EVERYBODY, *grants) if not (one.keys or one.channels)]
+    keyless = dict.fromkeys(name for one in loose for name in one.commands.split())
+    selectors = dict.fromkeys(_selector(one, prefix) for one in grants if one.keys or one.channels)
     return ["resetchannels", *(f"+{name}" for name in keyless), *selectors]
 
 
 def _selector(grant: Grant, prefix: str) -> str:
-    keys = [f"%{grant.access}~{prefix}:{key}" for key in grant.keys]
-    return f"({' '.join([*keys, *(f'+{name}' for name in grant.commands.split())])})"
+    where = [f"%{grant.access}~{prefix}:{key}" for key in grant.keys] + [f"&{name}" for name in grant.channels]
+    return f"({' '.join([*where, *(f'+{name}' for name in grant.commands.split())])})"

@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common.errors import ConfigError
-from maskwatch.rights.grants import ENDPOINTS, Endpoint, Role, rules
+from maskwatch.rights.grants import ENDPOINTS, PLACES, Place, Role, rules
+from maskwatch.rights.topology import FORMS, SINGLE, Form, Topology, fitted, places
 
 PASSWORD_BYTES = 32
 GATEWAYS = "gateways"
 """The file that remembers which gateways there are, a line ``NAME=CAMERA,CAMERA`` each."""
+TOPOLOGY = "topology"
+"""The file that remembers of how many servers each endpoint is, a line ``ENDPOINT=FORM`` each."""
 FORMER = ".former"
 """What the file of the password before a rotation ends in; both let a user in."""
 
@@ -28,12 +31,12 @@ receivers: []
 """
 
 
-def acl_file(roles: Iterable[Role], endpoint: Endpoint, folder: Path, prefix: str) -> str:
-    """Write the file of users that a broker reads at its start (``aclfile``).
+def acl_file(roles: Iterable[Role], place: Place, folder: Path, prefix: str) -> str:
+    """Write the file of users that a broker or a sentinel reads at its start (``aclfile``).
 
     Args:
-        roles: The users.
-        endpoint: Which broker it is for.
+        roles: The users, `fitted` to the topology.
+        place: What it is for.
         folder: Holds a file with the password of each.
         prefix: First part of the installation's keys.
 
@@ -45,29 +48,32 @@ def acl_file(roles: Iterable[Role], endpoint: Endpoint, folder: Path, prefix: st
     """
     lines = ["user default reset off"]
     for role in roles:
-        rights = rules(role, endpoint, prefix)
+        rights = rules(role, place, prefix)
         if rights:
             hashes = [f"#{hashlib.sha256(one.encode()).hexdigest()}" for one in _passwords(folder, role.name)]
             lines.append(" ".join([f"user {role.name} reset on", *hashes, *rights]))
     return "\n".join(lines) + "\n"
 
 
-def fill(roles: Iterable[Role], folder: Path, prefix: str, *, mounted: bool = False) -> list[str]:
-    """Make what is missing in a folder of secrets, and both ACL files anew; give the names of what was made.
+def fill(
+    roles: Iterable[Role], folder: Path, prefix: str, topology: Topology = SINGLE, *, mounted: bool = False
+) -> list[str]:
+    """Make what is missing in a folder of secrets, and all ACL files anew; give the names of what was made.
 
     Passwords that are there stay. Only its owner can enter the folder (0700).
 
     Args:
-        roles: The users.
+        roles: The users but for those that the topology brings.
         folder: Made where it is not there.
         prefix: First part of the installation's keys.
+        topology: Of how many servers each endpoint is; remembered for `known_topology`.
         mounted: The files are mounted into containers, whose users are others: 0644 instead of 0600. On this machine
             the folder still keeps everybody else out.
 
     Raises:
         ConfigError: The folder or a file in it cannot be used.
     """
-    roles = list(roles)
+    roles = fitted(roles, topology)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -78,8 +84,13 @@ def fill(roles: Iterable[Role], folder: Path, prefix: str, *, mounted: bool = Fa
         ]
         if gateways:
             _write(folder / GATEWAYS, "".join(gateways))
-        for endpoint in ENDPOINTS:
-            _write(folder / f"{endpoint}.acl", acl_file(roles, endpoint, folder, prefix))
+        _write(folder / TOPOLOGY, "".join(f"{endpoint}={topology.of(endpoint)}\n" for endpoint in ENDPOINTS))
+        for place in PLACES:
+            path = folder / f"{place}.acl"
+            if place in places(topology):
+                _write(path, acl_file(roles, place, folder, prefix))
+            else:
+                path.unlink(missing_ok=True)
         for path in folder.iterdir():
             if path.is_file():
                 path.chmod(0o644 if mounted else 0o600)
@@ -95,6 +106,17 @@ def known_gateways(folder: Path) -> dict[str, tuple[str, ...]]:
     except OSError:
         return {}
     return {name: tuple(cameras.split(",")) for name, _, cameras in (line.partition("=") for line in lines) if name}
+
+
+def known_topology(folder: Path) -> Topology:
+    """Give the topology for which `fill` has made users there; single servers where it has not."""
+    try:
+        lines = (folder / TOPOLOGY).read_text("utf-8").splitlines()
+    except OSError:
+        return SINGLE
+    named = dict(line.partition("=")[::2] for line in lines)
+    forms: list[Form] = [next((form for form in FORMS if form == named.get(name)), "single") for name in ENDPOINTS]
+    return Topology(*forms)
 
 
 def rotate(name: str, folder: Path) -> None:

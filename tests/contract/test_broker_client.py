@@ -167,6 +167,9 @@ def test_a_wrong_password_is_refused_and_never_shown(broker_pair: EmbeddedPair) 
         ("redis://:canary@h:70000/0", "host:port"),
         ("redis://:canary@", "no host"),
         ("redis+sentinel://:canary@h:26379", "service"),
+        ("redis://:canary@h/0?sentinel_user=judge", "redis+sentinel://"),
+        ("redis+sentinel://:canary@h/state?sentinel_usr=judge", "nearest: sentinel_user"),
+        ("redis+sentinel://:canary@h/state?sentinel_password_file=/not/there", "cannot be read"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_explained_without_its_password(url: str, hint: str) -> None:

@@ -58,13 +58,16 @@ KEYLESS = {
 LOOSE = ("SUBSCRIBE", "MONITOR")
 """They change what a connection is, so that they go last and alone."""
 
+Attempt = tuple[str, str, tuple[str, ...]]
+"""Kind of key ("" without), command, words that are sent."""
+
 
 def keys_of(endpoint: Endpoint) -> dict[str, str]:
     """Both endpoints' keys: a user may reach none of the other one's, even where one server holds both."""
     return FRAMES_KEYS | STATE_KEYS | FOREIGN_KEYS
 
 
-def attempts(endpoint: Endpoint) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def attempts(endpoint: Endpoint) -> Iterator[Attempt]:
     """Give (kind of key, command, words) of everything that is tried; no key for commands without."""
     for kind, key in keys_of(endpoint).items():
         for name, rest in FORMS.items():
@@ -84,7 +87,7 @@ def as_user(broker: EmbeddedBroker, name: str, password: str = "pw") -> Client:
     return connect(broker.url.replace(f":{broker.password}@", f"{name}@"), password=password)
 
 
-def allowed(client: Client, tried: list[tuple[str, str, tuple[str, ...]]]) -> set[tuple[str, str]]:
+def allowed(client: Client, tried: list[Attempt]) -> set[tuple[str, str]]:
     """Carry everything out and give what was not refused for lack of rights."""
     found: set[tuple[str, str]] = set()
     for batch in _batches(tried):
@@ -96,7 +99,7 @@ def allowed(client: Client, tried: list[tuple[str, str, tuple[str, ...]]]) -> se
     return found
 
 
-def _batches(tried: list[tuple[str, str, tuple[str, ...]]]) -> Iterator[list[tuple[str, str, tuple[str, ...]]]]:
+def _batches(tried: list[Attempt]) -> Iterator[list[Attempt]]:
     for start in range(0, len(tried), 400):
         yield tried[start : start + 400]
 
@@ -244,35 +247,35 @@ def test_a_rotated_password_lets_both_in_until_it_is_retired(private_broker: Emb
 
 def test_the_command_makes_secrets_once_and_shows_none(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
-    said = _command("secrets", str(folder))
+    said = spoken("secrets", str(folder))
     passwords = _secrets(folder)
     assert len(set(passwords)) == len(ROLES) + 1
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    assert _command("secrets", str(folder), "--gateway", "east=cam1,cam2").count("producer-east") == 1
+    assert spoken("secrets", str(folder), "--gateway", "east=cam1,cam2").count("producer-east") == 1
     assert _secrets(folder)[:3] == passwords[:3]
-    assert "nothing new" in _command("secrets", str(folder))
+    assert "nothing new" in spoken("secrets", str(folder))
     assert "user producer-east " in (folder / "frames.acl").read_text()
-    shown = _command("acl", "--endpoint", "frames", "--secrets", str(folder))
+    shown = spoken("acl", "--endpoint", "frames", "--secrets", str(folder))
     assert "user default reset off" in shown
     assert "%W~mw:{p*}:f:cam2 +xadd" in shown
     assert not any(secret in said + shown for secret in _secrets(folder))
-    _command("secrets", str(folder), "--mounted")
+    spoken("secrets", str(folder), "--mounted")
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     folder.chmod(0o755)
-    assert "everybody" in _command("acl", "--endpoint", "state", "--secrets", str(folder), status=2)
+    assert "everybody" in spoken("acl", "--endpoint", "state", "--secrets", str(folder), status=2)
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
-    assert "maskwatch broker secrets" in _command(
+    assert "maskwatch broker secrets" in spoken(
         "acl", "--endpoint", "frames", "--secrets", str(tmp_path / "none"), status=2
     )
-    assert "frames" in _command("acl", "--endpoint", "frame", "--secrets", str(tmp_path), status=2)
-    assert "infer" in _command("secrets", str(tmp_path), "--rotate", "infr", status=2)
-    assert "NAME=CAMERA" in _command("secrets", str(tmp_path), "--gateway", "east=*", status=2)
+    assert "frames" in spoken("acl", "--endpoint", "frame", "--secrets", str(tmp_path), status=2)
+    assert "infer" in spoken("secrets", str(tmp_path), "--rotate", "infr", status=2)
+    assert "NAME=CAMERA" in spoken("secrets", str(tmp_path), "--gateway", "east=*", status=2)
 
 
-def _command(*words: str, status: int = 0) -> str:
+def spoken(*words: str, status: int = 0) -> str:
     import sys
 
     done = subprocess.run(

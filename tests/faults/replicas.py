@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from common.broker.client import call, connect
 from common.broker.embedded import EmbeddedBroker
-from common.broker.embedded_program import find_server
-from common.broker.serverprocess import free_port
 from common.errors import BrokerError
 from common.partition import Keys
 from tests.faults.feeding import CAMERAS, PLAN, Feed, Reader, assert_all_well, behind, fresh, judging
 from tests.faults.trial import Finding, Scenario
 from tests.faults.witness import Witness
+from tests.topologies import SLOTS, cluster_node, form_cluster, port_of, replication_of, sentinels
 from tests.waiting import until
 
-SLOTS = 16384
 PASSWORD = "replica-password"
+SENTINEL = (
+    f"sentinel auth-pass {{service}} {PASSWORD}",
+    "sentinel down-after-milliseconds {service} 2000",
+    "sentinel failover-timeout {service} 10000",
+)
 
 
 def sentinel_failover(folder: Path) -> Finding:
@@ -35,9 +36,10 @@ def sentinel_failover(folder: Path) -> Finding:
             server.password = PASSWORD
             server.settings = (f"masterauth {PASSWORD}",)
             if number:
-                server.settings += (f"replicaof 127.0.0.1 {_port(servers[0])}",)
+                server.settings += (f"replicaof 127.0.0.1 {port_of(servers[0])}",)
             stack.enter_context(server)
-        url = f"redis+sentinel://:{PASSWORD}@127.0.0.1:{_sentinel(_port(servers[0]), folder, stack)}/state"
+        (port,) = stack.enter_context(sentinels(folder, {"state": port_of(servers[0])}, SENTINEL, count=1))
+        url = f"redis+sentinel://:{PASSWORD}@127.0.0.1:{port}/state"
         until(lambda: _synchronised(servers[1]), 20)
         until(lambda: _pings(url), 20)
         stack.enter_context(judging(url, keys, folder))
@@ -70,7 +72,7 @@ def cluster_node_lost(folder: Path) -> Finding:
     keys = Keys("mw", 8)
     with ExitStack() as stack:
         nodes = _cluster(folder, stack)
-        url = f"redis+cluster://:{PASSWORD}@" + ",".join(f"127.0.0.1:{_port(node)}" for node in nodes)
+        url = f"redis+cluster://:{PASSWORD}@" + ",".join(f"127.0.0.1:{port_of(node)}" for node in nodes)
         stack.enter_context(judging(url, keys, folder))
         witness = Witness(url, url, keys, PLAN)
         stack.callback(witness.close)
@@ -110,24 +112,11 @@ def _behind_alone(node: EmbeddedBroker, keys: Keys, partition: int) -> float:
 def _cluster(folder: Path, stack: ExitStack) -> list[EmbeddedBroker]:
     nodes = []
     for number in range(3):
-        node = EmbeddedBroker(folder, persist=True, name=f"node{number}", port=free_port())
+        node = cluster_node(folder, f"node{number}", "cluster-node-timeout 2000", "cluster-require-full-coverage no")
         node.password = PASSWORD
-        node.settings = (
-            "cluster-enabled yes",
-            f"cluster-port {free_port()}",
-            "cluster-node-timeout 2000",
-            "cluster-require-full-coverage no",
-        )
         nodes.append(stack.enter_context(node))
     clients = [connect(node.url) for node in nodes]
-    for number, client in enumerate(clients):
-        call(client, "CLUSTER ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
-        call(client, "CLUSTER SET-CONFIG-EPOCH", number + 1)
-    bus = nodes[0].settings[1].split()[1]
-    for client in clients[1:]:
-        call(client, "CLUSTER MEET", "127.0.0.1", _port(nodes[0]), bus)
-    until(lambda: all(call(client, "CLUSTER INFO")["cluster_size"] == "3" for client in clients), 20)
-    until(lambda: all(call(client, "CLUSTER INFO")["cluster_state"] == "ok" for client in clients), 20)
+    form_cluster(nodes, clients)
     for client in clients:
         client.close()
     return nodes
@@ -140,38 +129,12 @@ def _home(nodes: list[EmbeddedBroker], key: str) -> int:
     return next(number for number in range(3) if slot < (number + 1) * SLOTS // 3)
 
 
-def _sentinel(primary: int, folder: Path, stack: ExitStack) -> int:
-    port = free_port()
-    configuration = folder / "sentinel.conf"
-    configuration.write_text(
-        f"bind 127.0.0.1\nport {port}\ndir {folder}\n"
-        f"sentinel monitor state 127.0.0.1 {primary} 1\nsentinel auth-pass state {PASSWORD}\n"
-        "sentinel down-after-milliseconds state 2000\nsentinel failover-timeout state 10000\n"
-    )
-    with (folder / "sentinel.log").open("wb") as log:
-        process = subprocess.Popen([str(find_server()), str(configuration), "--sentinel"], stdout=log, stderr=log)
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    return port
-
-
 def _synchronised(server: EmbeddedBroker) -> bool:
-    return _info(server).get("master_link_status") == "up"
+    return replication_of(server).get("master_link_status") == "up"
 
 
 def _role(server: EmbeddedBroker) -> str:
-    return str(_info(server).get("role", ""))
-
-
-def _info(server: EmbeddedBroker) -> dict[str, Any]:
-    client = connect(server.url, timeout_s=1)
-    try:
-        found: dict[str, Any] = call(client, "INFO", "replication")
-    except BrokerError:
-        return {}
-    finally:
-        client.close()
-    return found
+    return str(replication_of(server).get("role", ""))
 
 
 def _pings(url: str) -> bool:
@@ -182,10 +145,6 @@ def _pings(url: str) -> bool:
         return False
     finally:
         client.close()
-
-
-def _port(server: EmbeddedBroker) -> int:
-    return int(server.url.rpartition(":")[2].partition("/")[0])
 
 
 SCENARIOS = (

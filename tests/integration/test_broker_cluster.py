@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from redis.crc import key_slot
 
-from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.client import connect
 from common.broker.eventlog import EventLog
 from common.broker.fitness import probe
 from common.broker.frames import FrameReader, FrameWriter, Janitor
@@ -25,40 +25,23 @@ from common.models.registry import WorkerModels
 from common.partition import Keys
 from tests.brokers import fresh_keys
 from tests.model_versions import make_version
+from tests.topologies import cluster_node, form_cluster, port_of
 from tests.waiting import soon, until
 
 MIB = 1 << 20
-SLOTS = 16384
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Three primaries without replicas; gives the URL."""
     folder = tmp_path_factory.mktemp("cluster")
-    ports = [(free_port(), free_port()) for _ in range(3)]
-    nodes = []
-    for number, (port, bus) in enumerate(ports):
-        node = EmbeddedBroker(folder, persist=False, name=f"node{number}", port=port)
-        node.password = "cluster-password"
-        node.settings = ("cluster-enabled yes", f"cluster-port {bus}")
-        nodes.append(node)
-    try:
+    nodes = [cluster_node(folder, f"node{n}", "cluster-require-full-coverage yes", persist=False) for n in range(3)]
+    with ExitStack() as stack:
         for node in nodes:
-            node.start()
-        clients = [connect(node.url) for node in nodes]
-        for number, client in enumerate(clients):
-            call(client, "CLUSTER ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
-            call(client, "CONFIG SET", "cluster-require-full-coverage", "yes")
-            call(client, "CLUSTER SET-CONFIG-EPOCH", number + 1)
-        for client in clients[1:]:
-            call(client, "CLUSTER MEET", "127.0.0.1", ports[0][0], ports[0][1])
-        until(lambda: all(call(client, "CLUSTER INFO")["cluster_state"] == "ok" for client in clients), 15)
-        until(lambda: all(call(client, "CLUSTER INFO")["cluster_size"] == "3" for client in clients), 15)
-        addresses = ",".join(f"127.0.0.1:{port}" for port, _ in ports)
-        yield f"redis+cluster://:cluster-password@{addresses}"
-    finally:
-        for node in nodes:
-            node.stop()
+            node.password = "cluster-password"
+            stack.enter_context(node)
+        form_cluster(nodes, [connect(node.url) for node in nodes])
+        yield "redis+cluster://:cluster-password@" + ",".join(f"127.0.0.1:{port_of(node)}" for node in nodes)
 
 
 def test_b26_all_keys_of_a_partition_share_one_slot(keys: Keys) -> None:
