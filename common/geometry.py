@@ -97,3 +97,12 @@ def square_around(box: NDArray[np.floating], margin: float) -> FloatArray:
     half = max(x2 - x1, y2 - y1) * (0.5 + margin)
     centre_x, centre_y = (x1 + x2) / 2, (y1 + y2) / 2
     return np.array([centre_x - half, centre_y - half, centre_x + half, centre_y + half], np.float32)
+
+
+def squares_around(boxes: NDArray[np.floating], margin: float) -> FloatArray:
+    """Do what `square_around` does for many boxes: float, (K, 4), to float32, (K, 4)."""
+    sides = np.asarray(boxes, np.float64).reshape(-1, 4)
+    centres = (sides[:, :2] + sides[:, 2:]) / 2
+    halves = (sides[:, 2:] - sides[:, :2]).max(axis=1, keepdims=True) * (0.5 + margin)
+    squares: FloatArray = np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+    return squares

@@ -88,10 +88,12 @@ class BenchStation:
     Attributes:
         cameras: Ids of the cameras that frames are published for.
         broker_cores: Where both brokers run.
+        partitions: Partition count.
     """
 
     cameras: tuple[str, ...]
     broker_cores: set[int]
+    partitions: int = PARTITIONS
     workers: list[BenchWorker] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _seq: dict[str, int] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class BenchStation:
             self.state: Client = connect(self.pair.state.url)
             self._stack.callback(self.frames.close)
             self._stack.callback(self.state.close)
-            self.keys = Keys("mw", ensure_layout(self.state, "mw", PARTITIONS))
+            self.keys = Keys("mw", ensure_layout(self.state, "mw", self.partitions))
             plan = SitePlan(site="bench", cameras=[Camera(id=name, source="synthetic:bench") for name in self.cameras])
             PlanStore(self.state, "mw").publish(plan.to_bytes())
         except BaseException:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from maskwatch.benchcapacity import BROKER_SHARE, JUDGED_A_SECOND, KEPT_S, LOAD, Measured, Wanted, needed
 from maskwatch.benchcpu import SIZE
 from maskwatch.benchfigures import Figure
+from maskwatch.benchlayout import show_doubts, show_table
 from maskwatch.benchreport import CpuReport
 
 
@@ -31,7 +31,7 @@ def show_cpu(report: CpuReport, *, as_json: bool) -> None:
     for title, below in (("worker / decoding", "decode_fps"), ("worker / script", "reference_fps")):
         pair = report.rounds.ratio("fps", below), report.rounds.ratio("cpu_fps", f"cpu_{below}")
         cells.append((title, _cell(pair[0]), _cell(pair[1])))
-    _table(cells)
+    show_table(cells)
     if report.reference:
         print(f"\nno script: {report.reference}")
     late = ", ".join(f"{name} {value} ms" for name, value in report.latency_ms.items() if name != "load")
@@ -41,7 +41,7 @@ def show_cpu(report: CpuReport, *, as_json: bool) -> None:
     print(f"{quality['detector']}: average precision {quality['faces_average_precision']}; ", end="")
     print(f"{quality['classifier']}: {quality['verdicts_right']} of the verdicts right")
     print("ms a frame: " + ", ".join(f"{name} {ms:.2f}" for name, ms in report.stages.items()))
-    _doubts(report.troubles())
+    show_doubts(report.troubles())
 
 
 def show_rates(title: str, rates: dict[str, Figure], notes: dict[str, Any], *, as_json: bool) -> None:
@@ -54,8 +54,8 @@ def show_rates(title: str, rates: dict[str, Figure], notes: dict[str, Any], *, a
         print(json.dumps({**medians, **notes, "spread": spread, "quotable": not troubles, "troubles": troubles}))
         return
     print(f"{title} ({', '.join(f'{name} {value}' for name, value in notes.items())})\n")
-    _table([(name, str(figure)) for name, figure in rates.items()])
-    _doubts(troubles)
+    show_table([(name, str(figure)) for name, figure in rates.items()])
+    show_doubts(troubles)
 
 
 def show_capacity(wanted: Wanted, measured: Measured, *, as_json: bool) -> int:
@@ -71,7 +71,7 @@ def show_capacity(wanted: Wanted, measured: Measured, *, as_json: bool) -> int:
         return 1
     print(f"This machine carries {measured.cameras} cameras at {shape} (p95 {measured.p95_ms:.0f} ms), ", end="")
     print(f"with {measured.workers} workers on a core each.\n\n{wanted.cameras} cameras need:")
-    _table(
+    show_table(
         [
             ("infer workers, a core and a process each", str(model.workers)),
             ("their memory", f"{model.workers_mb} MB"),
@@ -92,16 +92,3 @@ def show_capacity(wanted: Wanted, measured: Measured, *, as_json: bool) -> int:
 
 def _cell(figure: Figure | None) -> str:
     return "–" if figure is None else str(figure)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _doubts(troubles: Sequence[str]) -> None:
-    if troubles:
-        print("\nThis machine was too busy to quote these figures:")
-    for trouble in troubles:
-        print(f"  {trouble}")

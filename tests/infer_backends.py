@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 
 from common.models.manifest import ModelVersion, bundled
 from tests.infer_site import POISON_BGR
-from workers.backends.backend import BackendOptions, Pixels, Scores
+from workers.backends.backend import Backend, BackendOptions, Pixels, Scores
 from workers.backends.openvino_backend import OpenVinoBackend
 
 
@@ -93,3 +94,10 @@ def killing_on_candidates(detector: ModelVersion, classifier: ModelVersion, opti
     if detector.directory != bundled("detector"):
         os.kill(os.getpid(), signal.SIGKILL)
     return OpenVinoBackend(detector, classifier, options)
+
+
+def on_device(detector: ModelVersion, classifier: ModelVersion, options: BackendOptions) -> Backend:
+    """Works on the CPU as torch does on a GPU: fixed batches, and pictures that stay where they were decoded."""
+    from workers.backends.torch_backend import kept_on_device
+
+    return kept_on_device(detector, classifier, replace(options, device="cpu"))

@@ -76,11 +76,23 @@ def decode(raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float,
 
 def _decode_one(raw: NDArray[np.floating], points: FloatArray, min_score: float, max_iou: float) -> Detections:
     chosen = np.flatnonzero(raw[:, 0] >= min_score)
-    if len(chosen) > MAX_CANDIDATES:
-        chosen = chosen[np.argsort(-raw[chosen, 0], kind="stable")[:MAX_CANDIDATES]]
-    values = raw[chosen].astype(np.float32)
+    return settle(raw[chosen], points[chosen], max_iou)
+
+
+def settle(values: NDArray[np.floating], anchors: FloatArray, max_iou: float) -> Detections:
+    """Turn the points of one canvas that are above the threshold into faces.
+
+    Args:
+        values: float, (M, 16), their rows of the raw output, in its order.
+        anchors: float32, (M, 3), their grid points.
+        max_iou: Two faces overlap by at most this, 0..1.
+    """
+    if len(values) > MAX_CANDIDATES:
+        best = np.argsort(-values[:, 0], kind="stable")[:MAX_CANDIDATES]
+        values, anchors = values[best], anchors[best]
+    values = values.astype(np.float32)
     finite = np.isfinite(values).all(axis=1)
-    values, anchors = values[finite], points[chosen[finite]]
+    values, anchors = values[finite], anchors[finite]
     boxes, landmarks = place(values[:, 1:15], anchors)
     kept = suppress_overlaps(boxes, values[:, 0], max_iou)
     return Detections(boxes[kept], values[kept, 0], landmarks[kept])

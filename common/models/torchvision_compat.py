@@ -8,11 +8,19 @@ through; nothing here calls them.
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+
+from common import jpeg
+from common.errors import BackendError
+
+JpegDecoder = Callable[[list[torch.Tensor]], list[torch.Tensor]]
 
 _MISSING_SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -32,6 +40,37 @@ def torchvision_models() -> ModuleType:
         _define_missing_schemas()
         from torchvision import models
     return models  # type: ignore[no-any-return]
+
+
+def jpeg_decoder(device: torch.device) -> JpegDecoder:
+    """Give the decoder of a CUDA device (nvJPEG), proven on a small picture.
+
+    Returns:
+        Takes files, each uint8 (L,) on the host, and gives uint8 (3, H, W) RGB on the device for each, grey ones too;
+        raises RuntimeError where it cannot decode them all.
+
+    Raises:
+        BackendError: There is none; the message names what is missing.
+    """
+    if device.type != "cuda":
+        raise BackendError(f"nvJPEG decodes on CUDA only, not on {device.type}")
+    try:
+        torchvision_models()
+        from torchvision import io
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendError(f"torchvision cannot be used: {error}") from error
+
+    def decode(files: list[torch.Tensor]) -> list[torch.Tensor]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer releases announce a successor with every call
+            return list(io.decode_jpeg(files, mode=io.ImageReadMode.RGB, device=device))
+
+    proof = torch.frombuffer(bytearray(jpeg.encode(np.full((64, 64, 3), 90, np.uint8))), dtype=torch.uint8)
+    try:
+        decode([proof])
+    except (AttributeError, RuntimeError) as error:
+        raise BackendError(f"torchvision's nvJPEG decoder cannot be used: {str(error).splitlines()[0]}") from error
+    return decode
 
 
 def _define_missing_schemas() -> None:

@@ -1,4 +1,4 @@
-"""``maskwatch bench cpu | decode | broker | capacity``: what this machine can do, measured here."""
+"""``maskwatch bench cpu | gpu | decode | broker | capacity``: what this machine can do, measured here."""
 
 from __future__ import annotations
 
@@ -30,6 +30,27 @@ def cpu(
 
         draw_stages(report.stages, plot)
     show_cpu(report, as_json=as_json)
+
+
+@app.command()
+def gpu(
+    seconds: float = typer.Option(30.0, "--seconds", min=1, max=3600, help="About how long the rounds may take."),
+    device: str = typer.Option("cuda", "--device", help="cuda, cuda:1 and so on; cpu only tries the same way there."),
+    batch: int = typer.Option(64, "--batch", min=1, max=256, help="Frames of a batch."),
+    frames: int = typer.Option(64, "--frames", min=1, max=64, help="Different frames."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """One GPU: frames a second from JPEG to results, beside decoding alone and the networks alone, and parity."""
+    from common.errors import BackendError
+    from common.log import configure
+
+    configure("warning")
+    try:
+        from maskwatch.benchgpu import GpuBench
+        from maskwatch.gputables import show_gpu
+    except ImportError as error:
+        raise BackendError(f"bench gpu: {error}; install maskwatch[gpu]") from error
+    show_gpu(GpuBench(seconds, device, batch, frames).run(), as_json=as_json)
 
 
 @app.command()

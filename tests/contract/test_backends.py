@@ -15,7 +15,8 @@ from common.errors import BackendError, BlobMismatchError, ManifestError, ProbeE
 from common.models.manifest import bundled, load_version
 from workers.backends.backend import Backend, BackendOptions, Pixels, load_models, open_backend
 
-KINDS = ["openvino", "torch-cpu", *(["torch-cuda"] if torch.cuda.is_available() else [])]
+ON_DEVICE = "tests.infer_backends:on_device"
+KINDS = ["openvino", "torch-cpu", ON_DEVICE, *(["torch-cuda"] if torch.cuda.is_available() else [])]
 CANVASES = [(640, 384), (192, 320)]
 
 

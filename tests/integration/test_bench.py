@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from common import jpeg
 from maskwatch.benchframes import bench_frames
@@ -59,3 +60,28 @@ def test_a_size_that_is_none_is_refused() -> None:
     done = bench("broker", "--size", "large")
     assert done.returncode == 2
     assert "WIDTHxHEIGHT" in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_without_a_gpu_its_bench_says_what_is_missing_in_one_line() -> None:
+    done = bench("gpu", "--json")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "no CUDA device here" in line
+
+
+@pytest.mark.timeout(600)
+def test_the_way_of_a_gpu_can_be_tried_on_the_cpu() -> None:
+    done = bench("gpu", "--device", "cpu", "--batch", "2", "--frames", "4", "--seconds", "1", "--json", timeout_s=590)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["fps"] > 0
+    assert found["limit"] == "networks"
+    assert (found["decoder"], found["device"], found["quotable"]) == ("cpu", "cpu", False)
+    assert found["fallbacks"] >= 4
+    assert found["parity"]["faces"] == 12
+    assert found["parity"]["within"]
+    assert found["faces_per_frame"] == pytest.approx(3.0, abs=0.3)
+    (line,) = [line for line in done.stderr.splitlines() if "gpu_decoding_unused" in line]
+    assert "nvJPEG decodes on CUDA only" in line

@@ -16,6 +16,7 @@ from common import jpeg
 from common.broker.client import call
 from common.broker.embedded import EmbeddedPair
 from common.schema import MarkResult, Outcome
+from maskwatch.benchframes import bench_frames
 from tests.brokers import Brokers, open_brokers
 from tests.infer_site import Site, a_jpeg, poison_jpeg, wait_finished
 from tests.waiting import until
@@ -43,6 +44,25 @@ def test_every_frame_of_every_camera_gets_a_result_and_is_acknowledged(site: Sit
         assert results[0].detector is not None
         assert results[0].backend.startswith("openvino-cpu")
         assert (results[0].width, results[0].height) == (320, 192)
+
+
+def test_pictures_that_stay_on_their_device_give_the_same_results(site: Site) -> None:
+    site.plan("east", "west")
+    site.publish("west", a_jpeg())
+    with site.worker(backend="tests.infer_backends:on_device", threads=1) as running:
+        wait_finished(site, "west", timeout_s=100)  # torch takes its time to begin
+        for data in [*bench_frames(3, (640, 360)), a_jpeg()[:300]]:
+            site.publish("east", data)
+            site.publish("west", a_jpeg())
+        wait_finished(site, "east", "west", timeout_s=60)
+        until(lambda: not sum(site.pending(c) for c in ("east", "west")), 30)
+
+    assert (running.status, running.error) == (0, None)
+    results = sorted(site.results("east"), key=lambda result: result.seq)  # what the guard refuses is told at once
+    assert [r.outcome for r in results] == [Outcome.OK] * 3 + [Outcome.REJECTED]
+    assert [len(r.faces) for r in results] == [3, 3, 3, 0]
+    assert results[0].backend == "torch-cpu"
+    assert {r.outcome for r in site.results("west") if r.seq} == {Outcome.OK}
 
 
 def test_marks_follow_the_frames_of_their_camera(site: Site) -> None:

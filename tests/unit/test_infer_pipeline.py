@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
 import producers
 from common import jpeg
 from common.images import Picture, resize
 from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
+from workers.backends.torch_backend import TorchBackend
 from workers.infer.face import Face
+from workers.infer.opening import pipeline_for
 from workers.infer.pipeline import FacePipeline, PipelineSettings, blur_of
 
+Make = Callable[..., FacePipeline]
 PORTRAITS = Path(producers.__file__).parent / "portraits"
 
 
@@ -36,13 +41,35 @@ class Counting(OpenVinoBackend):
         return super().classify(crops)
 
 
+class CountingThere(TorchBackend):
+    """Torch as on a GPU, but on the CPU, that remembers how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__(*load_models(), BackendOptions(device="cpu"), on_device=True)
+        self.calls: list[tuple[str, int]] = []
+
+    def detect_there(self, canvases: Tensor) -> Tensor:
+        self.calls.append(("detect", len(canvases)))
+        return super().detect_there(canvases)
+
+    def classify_there(self, crops: Tensor) -> Tensor:
+        self.calls.append(("classify", len(crops)))
+        return super().classify_there(crops)
+
+
 @functools.cache
-def backend() -> Counting:
-    return Counting()
+def backend(kind: str) -> Counting | CountingThere:
+    return Counting() if kind == "host" else CountingThere()
 
 
-def pipeline(settings: PipelineSettings | None = None) -> FacePipeline:
-    return FacePipeline(backend(), *load_models(), settings)
+@pytest.fixture(params=["host", "device"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def pipeline(kind: str) -> Make:
+    return functools.partial(pipeline_for, backend(kind), load_models())
 
 
 @functools.cache
@@ -67,7 +94,7 @@ def overlap(a: Face, b: Face) -> float:
     return x * y / (sum(areas) - x * y)
 
 
-def test_a_face_is_found_where_it_is_with_landmarks_inside() -> None:
+def test_a_face_is_found_where_it_is_with_landmarks_inside(pipeline: Make) -> None:
     (face,) = pipeline().read([scene()])[0]
     x1, y1, x2, y2 = face.box
     assert 500 < (x1 + x2) / 2 < 800
@@ -78,7 +105,7 @@ def test_a_face_is_found_where_it_is_with_landmarks_inside() -> None:
     assert face.label_score == max(face.probabilities)
 
 
-def test_lists_come_back_in_order_whatever_the_sizes() -> None:
+def test_lists_come_back_in_order_whatever_the_sizes(pipeline: Make) -> None:
     empty = np.full((480, 640, 3), 90, np.uint8)
     lying, standing, small = scene(), scene((720, 1280), (200, 700)), scene((640, 480), (100, 100), 250)
     found = pipeline().read([empty, lying, standing, empty, small, lying])
@@ -88,19 +115,19 @@ def test_lists_come_back_in_order_whatever_the_sizes() -> None:
     assert found[4][0].box[0] < 350
 
 
-def test_each_canvas_costs_one_call_and_all_faces_together_one() -> None:
+def test_each_canvas_costs_one_call_and_all_faces_together_one(kind: str, pipeline: Make) -> None:
     reader = pipeline()
-    backend().calls.clear()
+    backend(kind).calls.clear()
     reader.read([scene(), scene((640, 480), (100, 100), 250), scene(), scene((720, 1280), (200, 700))])
-    assert sorted(backend().calls) == [("classify", 4), ("detect", 1), ("detect", 1), ("detect", 2)]
+    assert sorted(backend(kind).calls) == [("classify", 4), ("detect", 1), ("detect", 1), ("detect", 2)]
 
 
-def test_no_pictures_and_no_faces_give_empty_lists() -> None:
+def test_no_pictures_and_no_faces_give_empty_lists(pipeline: Make) -> None:
     assert pipeline().read([]) == []
     assert pipeline().read([np.zeros((360, 640, 3), np.uint8)]) == [[]]
 
 
-def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_full_frame() -> None:
+def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_full_frame(pipeline: Make) -> None:
     full = scene()
     data = jpeg.encode(full, 95)
     (exact,) = pipeline().read([full])[0]
@@ -111,7 +138,7 @@ def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_full_frame() -> None:
     assert relative.landmarks[2][1] == pytest.approx(reduced.landmarks[2][1] / 720, abs=1e-4)
 
 
-def test_only_so_many_faces_of_a_picture_are_kept() -> None:
+def test_only_so_many_faces_of_a_picture_are_kept(pipeline: Make) -> None:
     side = resize(portrait(), (200, 200))
     crowd = on_grey(side, (1280, 720), (40, 40))
     for column in range(1, 5):
@@ -124,7 +151,7 @@ def test_only_so_many_faces_of_a_picture_are_kept() -> None:
     "wrong",
     [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((0, 10, 3), np.uint8)],
 )
-def test_what_is_no_picture_is_refused_by_its_place(wrong: NDArray[np.uint8]) -> None:
+def test_what_is_no_picture_is_refused_by_its_place(wrong: NDArray[np.uint8], pipeline: Make) -> None:
     with pytest.raises(ValueError, match="picture 1: "):
         pipeline().read([np.zeros((10, 10, 3), np.uint8), wrong])
     with pytest.raises(ValueError, match="1 sizes for 0 pictures"):

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import BackendError, ProbeError
+from common.log import Log
 from common.models.decode import COLUMNS, grid
 from common.models.manifest import ModelVersion, bundled, check_probe, load_version
 
+_DRIVER_MARKS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
+_log = Log("infer")
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 
@@ -193,8 +196,15 @@ def _own_factory(name: str) -> BackendFactory:
 
 def _cuda_may_work() -> bool:
     """Look for a driver before torch is imported: a machine without one never loads torch by ``auto``."""
-    if not Path("/proc/driver/nvidia/version").exists() or importlib.util.find_spec("torch") is None:
+    if not any(mark.exists() for mark in _DRIVER_MARKS):
         return False
-    from workers.backends.torch_backend import cuda_works
+    if importlib.util.find_spec("torch") is None:
+        missing = "torch is not installed; install maskwatch[gpu]"
+    else:
+        from workers.backends.torch_backend import why_no_cuda
 
-    return cuda_works()
+        missing = why_no_cuda()
+    if missing:
+        # A GPU was bought for this: whoever reads the log should learn why it idles.
+        _log.warning("gpu_unused", because=missing, instead="openvino")
+    return not missing

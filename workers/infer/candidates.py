@@ -216,7 +216,7 @@ class Candidates:
 def full_size(decoded: Decoded) -> Picture:
     """Give a frame's picture in full: a face in half the pixels would tell a person little."""
     frame, small = decoded
-    if small.picture.shape[1] == small.width:
+    if small.whole:
         return small.picture
     return jpeg.decode(frame.jpeg)
 

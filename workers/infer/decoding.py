@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
 from common import jpeg
 from common.errors import FrameRejectedError
 from common.images import Picture
 from workers.infer.pipeline import LONG_SIDE_PX, StageTimer, no_timer
+from workers.infer.readable import Readable
+
+
+class Decoder(Protocol):
+    """Guards and decodes lists of frames. Used by one thread."""
+
+    def decode(self, frames: Sequence[bytes]) -> Sequence[Readable | FrameRejectedError]:
+        """Decode each frame, or say why not; list in, list out, same order."""
+
+    def close(self) -> None:
+        """End the threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,11 @@ class DecodedFrame:
     def size(self) -> tuple[int, int]:
         """Full (width, height), px."""
         return self.width, self.height
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture is full size."""
+        return bool(self.picture.shape[1] == self.width)
 
 
 def decode_frame(data: bytes, *, reduced: bool = True, timer: StageTimer = no_timer) -> DecodedFrame:

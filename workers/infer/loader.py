@@ -10,8 +10,9 @@ from common.models.manifest import bundled
 from common.models.versionref import VersionRef
 from workers.backends.backend import load_models, open_backend
 from workers.infer.failures import LoadError, failure_of
+from workers.infer.opening import pipeline_for
 from workers.infer.outcomes import Signature, ref_of
-from workers.infer.pipeline import FacePipeline, StageTimer, no_timer
+from workers.infer.pipeline import StageTimer, no_timer
 from workers.infer.serving import Choice, Served
 from workers.infer.settings import InferSettings
 from workers.infer.trial import Trial, TrialQuestion
@@ -116,7 +117,7 @@ class Loader:
         models = load_models(*folders)
         backend = open_backend(settings.backend, *models, options)
         try:
-            pipeline = FacePipeline(backend, *models, settings.pipeline(), self._timer if manner.timed else no_timer)
+            pipeline = pipeline_for(backend, models, settings.pipeline(), self._timer if manner.timed else no_timer)
             pipeline.warm_up(settings.batch_size, canvases)
         except BaseException:
             backend.close()

@@ -11,14 +11,14 @@ from common.errors import BackendError
 from common.log import Log
 from common.schema import Outcome
 from workers.infer.arrivals import Frame
-from workers.infer.decoding import DecodedFrame
 from workers.infer.face import Face
 from workers.infer.outcomes import Finished
+from workers.infer.readable import Readable
 from workers.infer.serving import Served, Serving
 
 FAILED = "failed"
 _log = Log("infer")
-Decoded = tuple[Frame, DecodedFrame]
+Decoded = tuple[Frame, Readable]
 Audience = Callable[[Served, Sequence[Decoded], Sequence[Sequence[Face]]], None]
 """Told which faces which networks found in a batch; must return at once."""
 
@@ -61,8 +61,7 @@ class Looker:
         return [finished for frame in frames for finished in self._look(served, [frame])]
 
     def _all(self, served: Served, frames: Sequence[Decoded]) -> list[Finished]:
-        pictures = [decoded.picture for _, decoded in frames]
-        found = served.pipeline.read(pictures, [decoded.size for _, decoded in frames])
+        found = served.pipeline.look([decoded for _, decoded in frames])
         self.audience(served, frames, found)
         return [
             Finished(

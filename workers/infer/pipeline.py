@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 
 import numpy as np
@@ -16,10 +17,12 @@ from common.models.manifest import ModelVersion
 from common.models.preprocess import choose_canvas, face_crops, letterbox
 from workers.backends.backend import Backend
 from workers.infer.face import Face
+from workers.infer.readable import Readable
 
 LONG_SIDE_PX = 640
 CANVASES = ((640, 384), (640, 480), (640, 640), (384, 640), (480, 640))
 """Canvas sizes (width, height), px: 16:9, 4:3 and square, lying and standing."""
+
 
 StageTimer = Callable[[str, float], None]
 """Told the name of a stage and how many seconds it took."""
@@ -97,12 +100,7 @@ class FacePipeline:
         Raises:
             ValueError: A picture has another shape or type, or ``sizes`` another length; nothing was computed.
         """
-        for index, picture in enumerate(pictures):
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-                raise ValueError(f"picture {index}: {picture.dtype} {picture.shape} where uint8 (H, W, 3) is wanted")
-        full = [(p.shape[1], p.shape[0]) for p in pictures] if sizes is None else list(sizes)
-        if len(full) != len(pictures):
-            raise ValueError(f"{len(full)} sizes for {len(pictures)} pictures")
+        full = check_pictures(pictures, sizes)
         found = self._detect(pictures)
         began = perf_counter()
         crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
@@ -112,7 +110,12 @@ class FacePipeline:
         probabilities = self.backend.classify(together)
         self._timer("crop", cropped - began)
         self._timer("classify", perf_counter() - cropped)
-        return _assemble(pictures, full, found, probabilities, sharpness)
+        sizes_px = [(p.shape[1], p.shape[0]) for p in pictures]
+        return assemble(sizes_px, full, found, probabilities, sharpness)
+
+    def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
+        """Find and classify the faces of decoded frames; as `read` otherwise."""
+        return self.read([frame.picture for frame in frames], [frame.size for frame in frames])
 
     def find(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Find the faces of each picture from a score of ``min_score`` on, without classifying them.
@@ -160,51 +163,65 @@ class FacePipeline:
             raw = self.backend.detect(batch)
             detected = perf_counter()
             for index, fit, faces in zip(indices, fits, decode(raw, canvas, least, self._max_iou), strict=True):
-                found[index] = _in_picture(faces, fit, self._settings.max_faces)
+                found[index] = in_picture(faces, fit, self._settings.max_faces)
             self._timer("resize", resized - began)
             self._timer("detect", detected - resized)
             self._timer("boxes", perf_counter() - detected)
         return [found[index] for index in range(len(pictures))]
 
 
-def _in_picture(faces: Detections, fit: Letterbox, limit: int) -> Detections:
+def check_pictures(pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None) -> Sequence[tuple[int, int]]:
+    """Refuse what is no list of pictures, and give the full size (width, height), px, behind each.
+
+    Raises:
+        ValueError: As `FacePipeline.read`.
+    """
+    for index, picture in enumerate(pictures):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            raise ValueError(f"picture {index}: {picture.dtype} {picture.shape} where uint8 (H, W, 3) is wanted")
+    full = [(p.shape[1], p.shape[0]) for p in pictures] if sizes is None else list(sizes)
+    if len(full) != len(pictures):
+        raise ValueError(f"{len(full)} sizes for {len(pictures)} pictures")
+    return full
+
+
+def in_picture(faces: Detections, fit: Letterbox, limit: int) -> Detections:
+    """Carry the best ``limit`` faces from canvas px to picture px."""
     return Detections(
         fit.to_picture(faces.boxes[:limit]), faces.scores[:limit], fit.to_picture(faces.landmarks[:limit])
     )
 
 
-def _assemble(
-    pictures: Sequence[Picture],
+def assemble(
+    sizes: Sequence[tuple[int, int]],
     full: Sequence[tuple[int, int]],
     found: Sequence[Detections],
     probabilities: FloatArray,
     sharpness: FloatArray,
 ) -> list[list[Face]]:
-    answers: list[list[Face]] = []
-    start = 0
-    for picture, (width, height), faces in zip(pictures, full, found, strict=True):
-        scale = np.array([width / picture.shape[1], height / picture.shape[0]], np.float32)
-        boxes, points = faces.boxes * np.tile(scale, 2), faces.landmarks * scale
-        answers.append(
-            [
-                _face(
-                    boxes[k], float(faces.scores[k]), probabilities[start + k], points[k], float(sharpness[start + k])
-                )
-                for k in range(len(boxes))
-            ]
-        )
-        start += len(boxes)
-    return answers
+    """Put together what was found in pictures of ``sizes`` px, in px of the ``full`` frames behind them."""
+    counts = [len(faces.boxes) for faces in found]
+    if not any(counts):
+        return [[] for _ in found]
+    ratios = [(width / own[0], height / own[1]) for own, (width, height) in zip(sizes, full, strict=True)]
+    scales = np.repeat(np.array(ratios, np.float32), counts, axis=0)
+    boxes = np.concatenate([faces.boxes for faces in found]) * np.tile(scales, 2)
+    points = np.concatenate([faces.landmarks for faces in found]) * scales[:, None]
+    scores = np.concatenate([faces.scores for faces in found])
+    columns = (boxes, scores, probabilities, points, sharpness)
+    # Python's own numbers at once: taking them out of arrays one by one costs more than all that is computed here.
+    made = iter([_face(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
+    return [list(islice(made, count)) for count in counts]
 
 
-def _face(box: FloatArray, score: float, probabilities: FloatArray, points: FloatArray, blur: float) -> Face:
-    x1, y1, x2, y2 = (float(value) for value in box)
-    mask, no_mask, incorrect = (round(min(1.0, max(0.0, float(value))), 6) for value in probabilities)
+def _face(box: list[float], score: float, probabilities: list[float], points: list[list[float]], blur: float) -> Face:
+    x1, y1, x2, y2 = box
+    mask, no_mask, incorrect = (round(min(1.0, max(0.0, value)), 6) for value in probabilities)
     return Face(
         (x1, y1, x2, y2),
         round(min(1.0, max(0.0, score)), 6),
         (mask, no_mask, incorrect),
-        tuple((float(x), float(y)) for x, y in points),
+        tuple((x, y) for x, y in points),
         blur,
     )
 

@@ -165,8 +165,7 @@ class _Run:
                     _log.warning("shadow_failed", error=type(error).__name__)
 
     def _compare(self, frames: Sequence[Decoded], found: Sequence[Sequence[Face]]) -> None:
-        pictures = [decoded.picture for _, decoded in frames]
-        theirs = self.subject.candidate.pipeline.read(pictures, [decoded.size for _, decoded in frames])
+        theirs = self.subject.candidate.pipeline.look([decoded for _, decoded in frames])
         for (frame, _), ours, other in zip(frames, found, theirs, strict=True):
             with self._lock:
                 agreed = self._comparison.add(frame.camera, ours, other)

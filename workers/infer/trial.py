@@ -124,11 +124,11 @@ def answer(question: TrialQuestion) -> TrialAnswer:
 
 def _opened(question: TrialQuestion, folders: Folders) -> FacePipeline:
     from workers.backends.backend import load_models, open_backend
-    from workers.infer.pipeline import FacePipeline
+    from workers.infer.opening import pipeline_for
 
     models = load_models(*folders)
     backend = open_backend(question.settings.backend, *models, question.settings.options())
-    return FacePipeline(backend, *models, question.settings.pipeline())
+    return pipeline_for(backend, models, question.settings.pipeline())
 
 
 def _cost_s(pipeline: FacePipeline) -> float:

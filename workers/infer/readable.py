@@ -1,0 +1,23 @@
+"""What a decoded frame is to those who look at it, wherever its pixels lie."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from common.images import Picture
+
+
+class Readable(Protocol):
+    """A decoded frame."""
+
+    @property
+    def picture(self) -> Picture:
+        """The pixels on the host: uint8, (H, W, 3), BGR; full size, or a half or quarter of it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture is as large as the frame."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Full (width, height) of the frame, px."""
