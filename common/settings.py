@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,7 +19,7 @@ from common.advice import explain, nearest
 from common.errors import ConfigError
 
 ENV_PREFIX = "MASKWATCH_"
-SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "NOTIFY_", "TRAINER_", "MODELS_")
+SECTIONS = ("PRODUCER_", "INFER_", "JUDGE_", "NOTIFY_", "TRAINER_", "MODELS_", "OTEL_")
 """What a service adds to the prefix for settings of its own, so that one environment file can serve them all."""
 
 S = TypeVar("S", bound=BaseSettings)
@@ -77,6 +78,39 @@ class ModelsSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class OtelSettings(BaseSettings):
+    """Where the ways of frames are told of, as OpenTelemetry traces: ``MASKWATCH_OTEL_…``; needs the extra ``otel``."""
+
+    model_config = SettingsConfigDict(env_prefix="MASKWATCH_OTEL_", extra="forbid", frozen=True)
+
+    endpoint: str = Field(default="", description="OTLP/HTTP receiver, 'http://collector:4318'; empty: no export.")
+    ratio: float = Field(default=0.01, ge=0, le=1, description="Share of frames followed; those with an event always.")
+    headers: SecretStr | None = Field(default=None, description="Headers for it: name=value, separated by commas.")
+    headers_file: Path | None = Field(default=None, description="File that holds them instead.")
+    ca_file: Path | None = Field(default=None, description="Certificates to trust there; else the usual ones.")
+    timeout_s: float = Field(default=5.0, gt=0, le=60, description="Longest that one attempt may take, with repeats.")
+    queue: int = Field(default=4096, ge=1, le=100_000, description="Spans that may wait; more are dropped.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must hold no user, password or query; put secrets into headers_file")
+        return url
+
+    @model_validator(mode="after")
+    def _read_files(self) -> Self:
+        for path in (self.headers_file, self.ca_file):
+            if path is not None and not os.access(path, os.R_OK):
+                raise ValueError(f"{path.name}: cannot be read")
+        if self.headers_file is not None:
+            object.__setattr__(self, "headers", SecretStr(self.headers_file.read_text("utf-8").strip()))
+        return self
 
 
 def load(model: type[S], **overrides: Any) -> S:

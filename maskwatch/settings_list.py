@@ -21,7 +21,7 @@ at the start, and the nearest is named. Command line options win over variables.
 
 def settings_models() -> Iterator[type[BaseSettings]]:
     """Give the settings of every role."""
-    from common.settings import ModelsSettings, ServiceSettings
+    from common.settings import ModelsSettings, OtelSettings, ServiceSettings
     from producers.settings import ProducerSettings
     from trainer.service.settings import TrainerSettings
     from workers.infer.settings import InferSettings
@@ -29,7 +29,7 @@ def settings_models() -> Iterator[type[BaseSettings]]:
     from workers.notify.settings import NotifySettings
 
     yield from (ServiceSettings, ProducerSettings, InferSettings, JudgeSettings, NotifySettings)
-    yield from (TrainerSettings, ModelsSettings)
+    yield from (TrainerSettings, ModelsSettings, OtelSettings)
 
 
 def variables() -> set[str]:

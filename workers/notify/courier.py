@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
+from common.spans import Span, Told
 from common.subscriber import Gap, Item, Subscriber
+from common.trace import read_trace
+from common.tracing import OFF, Tracing
 from workers.notify.lanes import Delivery, Lanes
 from workers.notify.metrics import NotifyMetrics
 from workers.notify.outcome import Outcome, Sender
@@ -24,13 +27,14 @@ _log = Log("notify")
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a courier needs: whom it serves, by which way, how patiently, and how to reach the event log."""
+    """What a courier needs: whom it serves, by which way, how patiently, how to reach the event log, whom to tell."""
 
     receiver: Receiver
     sender: Sender
     settings: NotifySettings
     metrics: NotifyMetrics
     open_log: Callable[[], Subscriber]
+    tracing: Tracing = OFF
 
 
 class Courier:
@@ -131,8 +135,20 @@ class Courier:
         metrics.attempt.labels(self.name).observe(time.monotonic() - began)
         outcome = self._lanes.record(delivery, outcome, time.monotonic())
         metrics.deliveries.labels(self.name, outcome.value).inc()
+        if self._errand.tracing.exports:
+            self._trace(delivery, outcome, time.monotonic() - began)
         self._tell(delivery, outcome)
         return outcome is Outcome.DELIVERED
+
+    def _trace(self, delivery: Delivery, outcome: Outcome, took_s: float) -> None:
+        logged = read_trace(delivery.event.body.get("traceparent"))
+        if logged is None or not logged.sampled:
+            return
+        now, failed = time.time(), outcome is not Outcome.DELIVERED
+        facts: dict[str, Told] = {"maskwatch.event.id": delivery.event.id, "maskwatch.receiver": self.name}
+        facts |= {"maskwatch.outcome": outcome.value, "maskwatch.attempt": delivery.failures + (not failed)}
+        span = Span("event delivered", "client", logged.next(), logged.span_id, now - took_s, now, facts, failed)
+        self._errand.tracing.tell(span)
 
     def _tell(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome is Outcome.DELIVERED:

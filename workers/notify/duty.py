@@ -54,7 +54,7 @@ class Duty:
                 self.trouble = f"the state broker does not do as asked ({error.code})"
                 self._metrics.broker.errors.labels("state", error.code).inc()
                 if self._once.permit(error.code) is not None:
-                    _log.warning("waiting_for_broker", code=error.code)
+                    _log.warning("waiting_for_broker", code=error.code, cause=str(error))
             if self._lease is not None:
                 self._renewed_s = time.monotonic()
                 self._metrics.on_duty.set(1)

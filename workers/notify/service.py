@@ -13,6 +13,7 @@ from common.log import Log
 from common.metrics import process_registry
 from common.settings import ServiceSettings
 from common.subscriber import Subscriber
+from common.tracing import Tracing, opened_tracing
 from workers.notify.courier import Courier, Errand
 from workers.notify.duty import Duty
 from workers.notify.metrics import NotifyMetrics
@@ -49,8 +50,11 @@ def run(connection: ServiceSettings, notify: NotifySettings, stop: StopSignal) -
     metrics = NotifyMetrics(registry)
     receivers = load_receivers(notify.receivers)
     duty = Duty(connection, notify.lease_s, metrics)
-    shift = _Shift([_courier(receiver, connection, notify, metrics, StopSignal()) for receiver in receivers])
     with ExitStack() as stack:
+        house = _House(
+            connection, notify, metrics, stack.enter_context(opened_tracing("notify", connection, registry, stop))
+        )
+        shift = _Shift([house.courier(receiver, StopSignal()) for receiver in receivers])
         stack.callback(duty.give_back)
         if connection.metrics_port is not None:
             address = (connection.metrics_host, connection.metrics_port)
@@ -60,7 +64,7 @@ def run(connection: ServiceSettings, notify: NotifySettings, stop: StopSignal) -
             _log.info("metrics_served", host=connection.metrics_host, port=stack.enter_context(server).port)
         while duty.take(stop):
             over = StopSignal()
-            shift.couriers = [_courier(receiver, connection, notify, metrics, over) for receiver in receivers]
+            shift.couriers = [house.courier(receiver, over) for receiver in receivers]
             shift.working = True
             broken = _serve(shift.couriers, duty, (stop, over), connection.grace_s)
             shift.working = False
@@ -110,19 +114,28 @@ def _end(working: list[tuple[Courier, threading.Thread]], grace_s: float) -> Non
         thread.join(deadline.left_s())
 
 
-def _courier(
-    receiver: Receiver, connection: ServiceSettings, notify: NotifySettings, metrics: NotifyMetrics, stop: StopSignal
-) -> Courier:
-    sender = _sender(receiver)
-    _log.info("receiver", receiver=receiver.name, way="mqtt" if receiver.mqtt else "webhook", place=sender.place)
-    if receiver.webhook and isinstance(sender, WebhookSender) and not sender.secure:
-        _log.warning("plain_http", receiver=receiver.name, advice="events are signed but readable on the way")
-    subscription = receiver.subscription()
-    for gauge in (metrics.pending, metrics.oldest, metrics.lag, metrics.disabled):
-        gauge.labels(receiver.name).set(0)
-    return Courier(
-        Errand(receiver, sender, notify, metrics, lambda: Subscriber.open(connection, subscription, stop=stop))
-    )
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What all couriers share."""
+
+    connection: ServiceSettings
+    notify: NotifySettings
+    metrics: NotifyMetrics
+    tracing: Tracing
+
+    def courier(self, receiver: Receiver, stop: StopSignal) -> Courier:
+        sender = _sender(receiver)
+        _log.info("receiver", receiver=receiver.name, way="mqtt" if receiver.mqtt else "webhook", place=sender.place)
+        if receiver.webhook and isinstance(sender, WebhookSender) and not sender.secure:
+            _log.warning("plain_http", receiver=receiver.name, advice="events are signed but readable on the way")
+        metrics, subscription = self.metrics, receiver.subscription()
+        for gauge in (metrics.pending, metrics.oldest, metrics.lag, metrics.disabled):
+            gauge.labels(receiver.name).set(0)
+
+        def open_log() -> Subscriber:
+            return Subscriber.open(self.connection, subscription, stop=stop)
+
+        return Courier(Errand(receiver, sender, self.notify, metrics, open_log, self.tracing))
 
 
 def _sender(receiver: Receiver) -> WebhookSender | MqttSender:

@@ -15,6 +15,7 @@ from common.errors import ConfigError
 from common.lifecycle import Deadline
 from common.settings import read_secret
 from common.subscription import Event
+from common.trace import read_trace
 from workers.notify.addresses import RefusedAddressError, resolve
 from workers.notify.outcome import Outcome
 from workers.notify.receivers import Webhook, check_url, is_reference
@@ -121,6 +122,9 @@ class WebhookSender:
         if self._url.username is not None:
             pair = f"{unquote(self._url.username)}:{unquote(self._url.password or '')}"
             made["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        trace = read_trace(event.body.get("traceparent"))
+        if trace is not None and trace.sampled:  # "unsampled" would tell the receiver not to record its part either
+            made["traceparent"] = trace.text()
         return made | headers(self._keys, event.id, int(now), event.raw)
 
     def _judged(self, response: HTTPResponse) -> Outcome:
