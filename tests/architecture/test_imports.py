@@ -24,7 +24,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "trainer/",
         "maskwatch/checkup.py",
     ),
-    "torch": ("common/models/networks.py", "common/models/torch", "workers/backends/torch", "trainer/"),
+    "torch": (
+        "common/models/networks.py",
+        "common/models/yunet.py",
+        "common/models/torch",
+        "workers/backends/torch",
+        "trainer/",
+    ),
     "torchvision": ("common/models/torchvision_compat.py",),
     "openvino": ("workers/backends/openvino_", "trainer/"),
     "onnx": ("trainer/",),
@@ -37,10 +43,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "trainer/data_commands.py",
     ),
     "cryptography": ("common/models/signatures.py",),
+    "opentelemetry": ("common/otlp.py",),
+    "msgspec": ("common/resultrecord.py",),
     "paho": ("workers/notify/mqtt.py",),
     "prometheus_client": ("common/metrics.py", "common/health.py", "producers/metrics.py", "workers/", "trainer/"),
     "signal": ("common/lifecycle.py", "common/broker/embedded"),
 }
+TRACES = ("common.otlp", "opentelemetry.exporter", "opentelemetry.sdk.trace", "requests")
+"""What the export of traces loads. The client of Redis loads the SDK's metrics by itself where they are installed."""
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "core", "base", "manager"}
 
 
@@ -128,9 +138,10 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "never"),
     [
-        ("producers.service", ("torch", "openvino", "scipy")),
-        ("workers.judge.service", ("torch", "openvino", "cv2")),
-        ("workers.infer.service", ("torch",)),
+        ("producers.service", ("torch", "openvino", "scipy", *TRACES)),
+        ("workers.judge.service", ("torch", "openvino", "cv2", *TRACES)),
+        ("workers.infer.service", ("torch", *TRACES)),
+        ("workers.notify.service", ("torch", "openvino", "cv2", *TRACES)),
         ("maskwatch.cli", ("torch", "openvino", "cv2", "numpy", "redis", "pydantic")),
     ],
 )
