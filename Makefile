@@ -17,13 +17,15 @@ TOOLS := build/tools
 COMPILE := $(TOOLS)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --constraints constraints.txt --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
-.PHONY: help demo test lint types bench clean faults soak base dev lock sbom secrets settings rights
+.PHONY: help demo test lint types bench bench-gpu clean faults soak base dev lock sbom secrets settings rights images
 
 help:
 	@echo "make demo [SECONDS=30] [OPTIONS=--view]  four synthetic cameras through the whole pipeline"
 	@echo "make test | lint | types | bench | clean"
+	@echo "make bench-gpu [OPTIONS='--batch 128']   what the GPU of this machine does, in build/bench-gpu.json"
 	@echo "make faults | soak [MINUTES=30 SEED=1]    harm a running station in every known way; see docs/reliability.md"
 	@echo "make secrets                              broker passwords and users for Compose and Kubernetes, in ./secrets"
+	@echo "make images [OPTIONS=…]                   build every image and run Compose's services with them; needs root"
 	@echo "make lock | sbom                          hashes of all that is installed; bill of materials in build/"
 
 demo: base
@@ -43,6 +45,14 @@ types: dev
 
 bench: dev
 	$(BIN)/python -m pytest tests/bench -q --override-ini "python_files=bench_*.py" --override-ini "timeout=1200" -s
+
+# On a machine with a GPU; torch first, as for `dev`: here its build for CUDA, which the machine may bring.
+bench-gpu: $(VENV)/bin/python
+	$(PIP) "torch>=2.13,<3" torchvision
+	$(PIP) --editable ".[gpu]"
+	@mkdir -p build
+	$(MASKWATCH) bench gpu --json $(OPTIONS) > build/bench-gpu.json.new && mv build/bench-gpu.json.new build/bench-gpu.json
+	@cat build/bench-gpu.json
 
 secrets: base
 	$(BIN)/python -m maskwatch broker secrets --mounted secrets
@@ -65,6 +75,9 @@ $(TOOLS)/bin/uv $(TOOLS)/bin/cyclonedx-py:
 
 faults: dev
 	$(BIN)/python -m tests.faults.campaign --json build/faults.json $(OPTIONS)
+
+images: dev
+	$(BIN)/python -m tests.images.rehearse $(OPTIONS)
 
 soak: dev
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED) --json build/soak.json $(OPTIONS)

@@ -85,16 +85,15 @@ def _cpu_flags() -> set[str]:
     return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
 
 
-def _package(name: str, module: str, extra: str) -> Callable[[], Finding]:
+def _package(name: str, only_for: str = "", source: str = "maskwatch") -> Callable[[], Finding]:
     def check() -> Finding:
-        needed = extra == ""
         try:
-            if find_spec(module) is not None:
+            if find_spec(name) is not None:
                 return Finding(name, "ok", version(name))
         except (PackageNotFoundError, ModuleNotFoundError):
             pass
-        advice = "pip install maskwatch" if needed else f"only for {extra}: pip install 'maskwatch[{extra}]'"
-        return Finding(name, "missing" if needed else "note", "not installed", advice)
+        advice = f"only for {only_for}: pip install '{source}'" if only_for else f"pip install {source}"
+        return Finding(name, "note" if only_for else "missing", "not installed", advice)
 
     return check
 
@@ -157,13 +156,14 @@ def _broker() -> Finding:
 CHECKS: tuple[Callable[[], Finding], ...] = (
     _python,
     _machine,
-    _package("redis", "redis", ""),
-    _package("openvino", "openvino", ""),
+    _package("redis"),
+    # An installation without it is meant so: images of roles that do not look at pictures leave it out.
+    _package("openvino", "inference on CPUs", "openvino"),
     _video,
     _embedded_broker,
     _release,
-    _package("torch", "torch", "train"),
-    _package("torchvision", "torchvision", "train"),
+    _package("torch", "train", "maskwatch[train]"),
+    _package("torchvision", "train", "maskwatch[train]"),
     _gpu,
     _settings,
     _broker,
