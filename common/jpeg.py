@@ -125,13 +125,25 @@ def decode(data: bytes | memoryview, reduce: int = 1) -> Image:
         4: cv2.IMREAD_REDUCED_COLOR_4,
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }[reduce]
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise FrameRejectedError("decode", f"decoder refused it: {error.code}") from error
-    if image is None:
-        raise FrameRejectedError("decode", "decoder made no picture of it")
-    return np.asarray(image, np.uint8)
+    return _decoded(data, flags)
+
+
+def decode_grey(data: bytes | memoryview, reduce: int = 1) -> Image:
+    """Decode only the brightness of an inspected JPEG, as `decode` does otherwise; its colours are not worked out.
+
+    Returns:
+        uint8, (H, W).
+
+    Raises:
+        FrameRejectedError: The decoder could not make a picture of it.
+    """
+    flags = {
+        1: cv2.IMREAD_GRAYSCALE,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    }[reduce]
+    return _decoded(data, flags)
 
 
 def encode(image: Image, quality: int = 80) -> bytes:
@@ -140,3 +152,13 @@ def encode(image: Image, quality: int = 80) -> bytes:
     if not done:
         raise FrameRejectedError("decode", f"no JPEG could be made of a {image.shape} picture")
     return buffer.tobytes()
+
+
+def _decoded(data: bytes | memoryview, flags: int) -> Image:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise FrameRejectedError("decode", f"decoder refused it: {error.code}") from error
+    if image is None:
+        raise FrameRejectedError("decode", "decoder made no picture of it")
+    return np.asarray(image, np.uint8)

@@ -97,6 +97,7 @@ class Capture:
             if frame is not None:
                 broken = 0
                 self._put(frame)
+                frame = None  # megabytes, and the next one is made before this name is free
 
     def _put(self, frame: SourceFrame) -> None:
         with self._change:

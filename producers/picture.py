@@ -41,7 +41,7 @@ def thumbnail(frame: SourceFrame) -> Image:
     image = frame.image
     if image is None:
         assert frame.jpeg is not None, "a frame has a picture or a JPEG"  # noqa: S101 - the type's own promise
-        image = jpeg.decode(frame.jpeg, reduce=_reduction(frame.width))
+        image = jpeg.decode_grey(frame.jpeg, reduce=_reduction(frame.width))
     height, width = image.shape[:2]
     scale = THUMBNAIL_WIDTH_PX / width
     if scale < 1:

@@ -19,6 +19,7 @@ class StateRules:
         recover_s: A good picture must last this long to count again, s.
         dark_luma: Mean brightness, 0–255, below which it is dark; it is bright again half as much above.
         blurred_sharpness: Variance of the Laplacian below which it is blurred; sharp again half as much above.
+        look_s: While all is well, one picture in this time is looked at, s.
     """
 
     offline_s: float = 3.0
@@ -27,6 +28,7 @@ class StateRules:
     recover_s: float = 1.0
     dark_luma: float = 14.0
     blurred_sharpness: float = 12.0
+    look_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,28 @@ class PictureWatch:
         self._changed_at = now
         self._wanted: CameraState | None = None
         self._wanted_at = now
+        self._doubtful = True
+        self._looked_at = now
+
+    def due(self, now: float) -> bool:
+        """Say whether a picture must be looked at: each one, unless all is well and another was looked at just now."""
+        return self._doubtful or now - self._looked_at >= self._rules.look_s
 
     def observe(self, reading: Reading, now: float) -> Condition:
         """Take in a picture."""
-        self._heard_at = now
-        if reading.fingerprint != self._fingerprint:
+        self._heard_at = self._looked_at = now
+        same = reading.fingerprint == self._fingerprint
+        if not same:
             self._fingerprint = reading.fingerprint
             self._changed_at = now
         state, cause = self._judge(reading, now)
         if state is not self._wanted:
             self._wanted, self._wanted_at = state, now
-        if self.condition is None or now - self._wanted_at >= self._patience(state):
-            return self._enter(state, cause, now)
-        return self.condition
+        condition = self.condition
+        if condition is None or now - self._wanted_at >= self._patience(state):
+            condition = self._enter(state, cause, now)
+        self._doubtful = same or not state is condition.state is CameraState.ONLINE
+        return condition
 
     def excuse(self, now: float) -> None:
         """Take in that the silence up to now was not the camera's: its pictures were not asked for."""
@@ -87,6 +98,7 @@ class PictureWatch:
         """Take in that the source broke, did not open, or ended: offline at once."""
         self._wanted = None
         self._fingerprint = None
+        self._doubtful = True
         return self._enter(CameraState.OFFLINE, cause, now)
 
     def tick(self, now: float) -> Condition | None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from common import jpeg
 from common.errors import NotAVideoError, SourceUnreachableError
+from producers import picture
 from producers.pacing import Pacer
 from producers.sources.multipart import MultipartParser
 from producers.sources.source import SourceFrame, SourceSettings
@@ -73,7 +74,7 @@ class MjpegSource:
     """Pictures of one multipart answer.
 
     A JPEG no wider than wanted is handed on byte for byte; a wider one is decoded, at a fraction of its size where that
-    is still wide enough.
+    is still wide enough, and scaled down.
     """
 
     live = True
@@ -116,7 +117,7 @@ class MjpegSource:
 
 
 def frame_of(data: bytes, at: float, width: int) -> SourceFrame:
-    """Make a frame of a JPEG: untouched where it is at most ``width`` px wide, else decoded.
+    """Make a frame of a JPEG: untouched where it is at most ``width`` px wide, else decoded and scaled.
 
     Raises:
         FrameRejectedError: It is none, or may not be decoded.
@@ -125,4 +126,5 @@ def frame_of(data: bytes, at: float, width: int) -> SourceFrame:
     if info.width <= width:
         return SourceFrame(at, info.width, info.height, jpeg=data)
     image = jpeg.decode(data, reduce=next((factor for factor in (8, 4, 2) if info.width // factor >= width), 1))
+    image = picture.fit(image, width)  # here, so that nobody holds the larger one while it waits
     return SourceFrame(at, image.shape[1], image.shape[0], image)

@@ -8,7 +8,7 @@ from common.broker.ownership import Lease, PartitionState
 from common.schema import encode
 from tests.judge_scenes import CAMERA, a_mark, a_result, the_context
 from workers.judge.context import CameraContext
-from workers.judge.desk import Desk
+from workers.judge.desk import CALM_STEP_MS, Desk
 from workers.judge.seats import fair_share
 from workers.judge.state import read_accounting
 
@@ -111,3 +111,32 @@ def test_judges_share_all_partitions_evenly(judges: list[str], shares: list[int]
 
 def test_a_judge_without_a_seat_yet_counts_itself() -> None:
     assert fair_share(["a", "b"], "c", 9) == 3
+
+
+def test_where_nothing_goes_on_time_passes_in_steps_and_a_broker_clock_set_back_stops_nothing() -> None:
+    desk = a_desk()
+    desk.take([("1000000-0", encode(a_mark(0, 0)))])
+    desk.events.clear()
+    desk.tick(1_000_000)
+    desk.tick(1_000_000 + CALM_STEP_MS - 1)
+    assert not desk.events
+    desk.tick(1_008_100)
+    assert [event.type for event in desk.events] == ["maskwatch.camera.status.v1"], "silence is noticed"
+    desk.take([("1008200-0", encode(a_mark(0, 8)))])
+    desk.events.clear()
+    desk.tick(2_000_000)
+    assert len(desk.events) == 1
+    desk.take([("2000001-0", encode(a_mark(0, 9)))])
+    desk.events.clear()
+    desk.tick(500_000)
+    desk.tick(2_000_000 + 8100)
+    assert len(desk.events) == 1
+
+
+def test_a_result_that_waits_for_an_earlier_one_is_not_kept_for_a_whole_step() -> None:
+    desk = a_desk()
+    desk.take([("1000000-0", encode(a_result(0))), ("1000010-0", encode(a_result(2)))])
+    desk.tick(1_000_020)
+    assert desk.due(1_000_020, 0, 1000).to_offset == "1000009-18446744073709551615"  # type: ignore[union-attr]
+    desk.tick(1_000_020 + 300)
+    assert desk.due(1_000_320, 0, 1000).to_offset == "1000010-0"  # type: ignore[union-attr]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.resultrecord import Result
 from common.schema import FrameResult, MarkResult, Outcome
 from tests.judge_scenes import SESSION, a_mark, a_result, said, the_context
 from workers.judge.accounting import Accounting, Book
@@ -21,7 +24,7 @@ def order(**limits: int) -> Reorder:
     return reorder
 
 
-def seqs(results: list[FrameResult]) -> list[int]:
+def seqs(results: Sequence[Result]) -> list[int]:
     return [result.seq for result in results]
 
 

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.schema import CameraState
+from maskwatch.situation import WINDOW_S
 from producers.backoff import Backoff
 from producers.motion import MotionGate
 from producers.pacing import Pacer
 from producers.picture_state import Condition
+from producers.settings import ProducerSettings
 from producers.sources.source import Image
-from producers.tally import Tally
+from producers.tally import OFFLINE_BEATS, Tally
+from workers.judge.limits import DEFAULT_LIMITS
 
 
 def kept(pacer: Pacer, times: list[float]) -> list[float]:
@@ -98,6 +101,27 @@ def test_a_mark_is_due_on_change_and_as_a_heartbeat_until_the_broker_has_taken_i
     assert not tally.due(online, 2.0)
     assert tally.due(online, 2.1)
     assert tally.due(Condition(CameraState.DARK, 0.5), 0.5)
+
+
+def test_an_offline_camera_is_told_of_twice_at_the_usual_pace_and_then_three_times_more_rarely() -> None:
+    tally = Tally(2.0, 0.0)
+    offline = Condition(CameraState.OFFLINE, 0.0)
+    tally.said(offline, 0.0)
+    assert tally.due_in_s(offline, 1.0) == 1.0
+    assert tally.due(offline, 2.0)
+    tally.said(offline, 2.0)
+    assert tally.due_in_s(offline, 4.0) == 4.0
+    assert not tally.due(offline, 7.9)
+    assert tally.due(offline, 8.0)
+    assert tally.due(Condition(CameraState.ONLINE, 3.0), 3.0)
+    tally.said(offline, 8.0)
+    tally.said(Condition(CameraState.OFFLINE, 9.0, "another cause"), 9.0)
+    assert tally.due_in_s(None, 9.0) == 0
+
+
+def test_what_an_offline_camera_is_silent_for_is_less_than_what_the_judge_calls_silent() -> None:
+    assert OFFLINE_BEATS * ProducerSettings().heartbeat_s <= DEFAULT_LIMITS.silent_ms / 1000 - 1
+    assert OFFLINE_BEATS * ProducerSettings().heartbeat_s < WINDOW_S
 
 
 def test_the_rate_of_frames_is_measured_over_half_a_heartbeat_or_more() -> None:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from common import jpeg
+from common.errors import FrameRejectedError
 from common.schema import CameraState
 from producers import picture
 from producers.picture import Reading
@@ -156,6 +158,38 @@ def test_a_black_picture_is_dark_rather_than_frozen() -> None:
     camera = Camera()
     camera.send(1)
     assert camera.send(20, Reading(b"", 0, 0), same=True) is CameraState.DARK
+
+
+def test_a_healthy_camera_is_looked_at_once_a_second_and_a_doubtful_one_always() -> None:
+    camera = Camera()
+    assert camera.watch.due(0.0)
+    camera.send(0.1)
+    assert not camera.watch.due(camera.now + 0.9)
+    assert camera.watch.due(camera.now + 1.0)
+    camera.send(0.1, same=True)
+    assert camera.watch.due(camera.now), "it may be about to freeze"
+    camera.send(0.1)
+    assert not camera.watch.due(camera.now)
+    camera.send(0.1, Reading(b"", 8, 300))
+    assert camera.watch.due(camera.now), "it may be about to be dark"
+    camera.send(4, Reading(b"", 8, 300))
+    camera.send(0.5)
+    assert camera.state is CameraState.DARK
+    assert camera.watch.due(camera.now), "it may be about to recover"
+    camera.send(1.0)
+    assert not camera.watch.due(camera.now)
+    camera.watch.fail("cut off", camera.now)
+    assert camera.watch.due(camera.now)
+
+
+def test_brightness_alone_is_decoded_as_it_is_in_colour() -> None:
+    data = cv2.imencode(".jpg", scene())[1].tobytes()
+    colours = np.asarray(cv2.cvtColor(jpeg.decode(data, 4), cv2.COLOR_BGR2GRAY), np.int16)
+    grey = jpeg.decode_grey(data, 4)
+    assert grey.shape == (180, 320)
+    assert np.abs(colours - grey).max() <= 3
+    with pytest.raises(FrameRejectedError):
+        jpeg.decode_grey(b"no picture")
 
 
 def test_a_large_picture_is_scaled_to_the_wanted_width_and_a_small_one_is_left_alone() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.schema import CameraMark, FrameResult, Outcome
+from common.resultrecord import Result
+from common.schema import CameraMark, Outcome
 
 TRIMMED = "trimmed"
 LATE = "late"
@@ -63,7 +64,7 @@ class Book:
     duplicates: int = 0
     late: int = 0
 
-    def settle(self, result: FrameResult) -> None:
+    def settle(self, result: Result) -> None:
         """Count a result in its turn."""
         if result.outcome is Outcome.OK:
             self.processed += 1
@@ -79,7 +80,7 @@ class Book:
         del ledger.gaps[:-_GAPS]
         ledger.next_seq = up_to
 
-    def repeat_or_late(self, ledger: Ledger | None, result: FrameResult) -> None:
+    def repeat_or_late(self, ledger: Ledger | None, result: Result) -> None:
         """Count a result whose turn is over: a duplicate, or one that had been given up as trimmed."""
         if ledger is None:
             self.late += 1
@@ -201,7 +202,7 @@ def _sum(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
     return {reason: a.get(reason, 0) + b.get(reason, 0) for reason in {**a, **b}}
 
 
-def _reason(result: FrameResult) -> str:
+def _reason(result: Result) -> str:
     if result.outcome is Outcome.REJECTED:
         return f"rejected_{result.reason or 'unknown'}"
     if result.outcome is Outcome.DEAD:

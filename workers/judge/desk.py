@@ -16,15 +16,18 @@ from common.errors import WireError
 from common.events import CloudEvent
 from common.log import Log
 from common.partition import partition_of
-from common.schema import FrameResult, read_result
+from common.resultrecord import read_record
+from common.schema import MarkResult
 from common.tally import Tally
 from workers.judge.context import CameraContext
 from workers.judge.engine import CameraJudge
 from workers.judge.state import CameraState
+from workers.judge.ways import Ways
 
 _log = Log("judge")
 _LAST_NUMBER = 2**64 - 1
 _FORGET_EVERY_MS = 60_000
+CALM_STEP_MS = 500
 PRIVATE_KEEP_MS = 10_000
 """How long judged results, which hold boxes, stay where a camera of the partition may only be counted, ms."""
 Contexts = Callable[[str], CameraContext]
@@ -58,10 +61,14 @@ class Desk:
         partitions: Partition count, to see whether a camera belongs here.
         stored: What the last commit left.
         contexts: Camera id to its context.
+        ways: Told of judged frames.
     """
 
-    def __init__(self, lease: Lease, partitions: int, stored: PartitionState, contexts: Contexts) -> None:
+    def __init__(
+        self, lease: Lease, partitions: int, stored: PartitionState, contexts: Contexts, ways: Ways | None = None
+    ) -> None:
         self.lease = lease
+        self._ways = ways or Ways()
         self.cursor = stored.offset
         self.letters: list[Letter] = []
         self.events: list[CloudEvent] = []
@@ -74,7 +81,7 @@ class Desk:
         self._changed: set[str] = set()
         self._counted: dict[str, tuple[int, int, int]] = {}
         self._removed: list[str] = []
-        self._forget_ms = 0
+        self._forget_ms = self._calm_ms = 0
         self._trimmed_ms = 0
         for camera, raw in stored.cameras.items():
             self._open(camera, raw)
@@ -92,8 +99,16 @@ class Desk:
             self.cursor = entry_id
 
     def tick(self, now_ms: int) -> None:
-        """Let time pass for all cameras, up to a broker time for which every entry was taken."""
+        """Let time pass for all cameras, up to a broker time for which every entry was taken.
+
+        Where nothing is going on it passes in steps of half a second.
+        """
+        everybody = abs(now_ms - self._calm_ms) >= CALM_STEP_MS  # the broker's clock may have been set back
+        if everybody:
+            self._calm_ms = now_ms
         for camera, judge in self._judges.items():
+            if not (everybody or judge.busy):
+                continue
             before = judge.stamp()
             events = judge.tick(now_ms)
             if events or judge.stamp() != before:
@@ -151,6 +166,7 @@ class Desk:
         self.events, self.tallies, self.tally = [], [], Counted()
         self._changed.clear()
         self._removed.clear()
+        self._ways.committed()
         return events, tally
 
     def take_letters(self) -> list[Letter]:
@@ -161,7 +177,7 @@ class Desk:
     def _take_one(self, entry_id: str, payload: bytes) -> None:
         if not payload:
             raise WireError("fields", "no field r")
-        message = read_result(payload)
+        message = read_record(payload)
         camera = message.camera
         judge = self._judges.get(camera)
         if judge is None:
@@ -171,7 +187,7 @@ class Desk:
         self._changed.add(camera)
         moment = order_of(entry_id)
         self._collect(judge, judge.accept(message, moment[0], moment))
-        self.tally.outcomes[message.outcome.value if isinstance(message, FrameResult) else "mark"] += 1
+        self.tally.outcomes["mark" if isinstance(message, MarkResult) else message.outcome.value] += 1
 
     def _open(self, camera: str, raw: bytes | None) -> CameraJudge:
         try:
@@ -179,7 +195,7 @@ class Desk:
         except WireError as error:
             _log.error("state_unreadable", camera=camera, error=str(error), consequence="its episodes start over")
             state = CameraState()
-        judge = self._judges[camera] = CameraJudge(self._contexts(camera), state)
+        judge = self._judges[camera] = CameraJudge(self._contexts(camera), state, self._ways.witness)
         book = state.book
         self._counted[camera] = (book.duplicates, book.late, book.dropped.get("trimmed", 0))
         return judge

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from common.events import CloudEvent
-from common.schema import CameraMark, FrameResult, MarkResult, Outcome
+from common.resultrecord import Result
+from common.schema import CameraMark, MarkResult, Outcome
 from common.schema import CameraState as Picture
 from common.tally import Tally
 from workers.judge import incidents
@@ -20,6 +21,7 @@ from workers.judge.following import end_all, end_exempt, follow
 from workers.judge.reorder import EntryId, Reorder
 from workers.judge.state import CameraState
 from workers.judge.votes import NAMES
+from workers.judge.ways import Witness, no_witness
 from workers.judge.wording import StatusNews, camera_status
 
 _MARK_REWIND_MS = 60_000  # an older mark is a repeat, unless it is so old that the producer's clock was set back
@@ -45,13 +47,15 @@ class CameraJudge:
     Args:
         context: Names and policy; may be replaced between two calls when the plan changes.
         state: Changed in place; what is in it after a call belongs to the events that the call gave back.
+        witness: Told of each judged frame and its events.
 
     Attributes:
         tallies: Counts of windows that are over; belong to the state as the events do. The caller takes them out.
     """
 
-    def __init__(self, context: CameraContext, state: CameraState) -> None:
+    def __init__(self, context: CameraContext, state: CameraState, witness: Witness = no_witness) -> None:
         self._context = context
+        self._witness = witness
         self._recheck = False
         self.state = state
         self.tallies: list[Tally] = []
@@ -66,9 +70,7 @@ class CameraJudge:
     def context(self, context: CameraContext) -> None:
         self._context, self._recheck = context, True
 
-    def accept(
-        self, message: FrameResult | MarkResult, entry_ms: int, entry_id: EntryId | None = None
-    ) -> list[CloudEvent]:
+    def accept(self, message: Result | MarkResult, entry_ms: int, entry_id: EntryId | None = None) -> list[CloudEvent]:
         """Take one entry of the result stream.
 
         Args:
@@ -130,6 +132,13 @@ class CameraJudge:
         """Give the entry id below which the stored read position must stay; None where nothing waits."""
         return self._order.held_from()
 
+    @property
+    def busy(self) -> bool:
+        """Whether moments count: somebody is followed, or something that is due soon waits."""
+        state, standing = self.state, self.state.standing
+        promised = standing.tail is not None or standing.closing is not None
+        return bool(state.tracks or state.incidents or promised or self._order.waits)
+
     def stamp(self) -> tuple[object, ...]:
         """Give something that differs after a `tick` that changed the state."""
         state = self.state
@@ -174,13 +183,13 @@ class CameraJudge:
             standing.closed, standing.mark_ms = False, 0
         return place != "late"
 
-    def _judge(self, results: list[FrameResult], now_ms: int, events: list[CloudEvent]) -> None:
+    def _judge(self, results: list[Result], now_ms: int, events: list[CloudEvent]) -> None:
         state = self.state
         for result in results:
             state.book.settle(result)
             if result.outcome is Outcome.OK and not state.standing.closed:
                 state.standing.judged_ms = max(state.standing.judged_ms, now_ms)
-                events += follow(self.context, state, result)
+                events += self._witness(self.context, result, follow(self.context, state, result))
 
     def _take_mark(self, mark: CameraMark, entry_ms: int, events: list[CloudEvent]) -> None:
         book, standing = self.state.book, self.state.standing

@@ -15,6 +15,7 @@ from workers.judge.votes import INCORRECT, MASK, NO_MASK, UNDETERMINED, VoteWind
 from workers.judge.zoning import NO_PASSAGE, Passage
 
 SEVERITY_OF = {NO_MASK: 2, INCORRECT: 1}
+_SHARES = [round(share / 63, 3) for share in range(64)]
 SEVERITIES: tuple[Severity, Severity, Severity] = ("info", "warning", "alert")
 
 
@@ -67,7 +68,7 @@ class Case:
         label = vote >> 10
         if label in SEVERITY_OF:
             self.since_ms = self.since_ms or t_ms
-            probability = round((vote & 63) / 63, 3)
+            probability = _SHARES[vote & 63]
             if probability > self.best[label - 1][0]:
                 self.best[label - 1] = (probability, t_ms)
         elif label == MASK and not self.is_open and self.since_ms:

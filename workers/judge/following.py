@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from common.events import CloudEvent, ModelInfo, Reason
-from common.schema import FaceReading, FrameResult, ModelRef
+from common.resultrecord import Face as Reading
+from common.resultrecord import Model, Result, ref_of
 from workers.judge import matching
 from workers.judge.context import CameraContext
 from workers.judge.episodes import Step, close, release, step
@@ -18,10 +19,10 @@ from workers.judge.wording import Moment, violation
 from workers.judge.zoning import NO_PASSAGE, current, entered, forget_unknown, locate
 
 _CLOCK_JUMP_MS = 1000
-_Seen = tuple[Track, FaceReading, Look]
+_Seen = tuple[Track, Reading, Look]
 
 
-def follow(context: CameraContext, state: CameraState, result: FrameResult) -> list[CloudEvent]:
+def follow(context: CameraContext, state: CameraState, result: Result) -> list[CloudEvent]:
     """Judge one frame whose turn it is; the state is changed in place."""
     t_ms = round(result.captured_at * 1000)
     moment = Moment(t_ms, result.traceparent)
@@ -65,9 +66,10 @@ def end_exempt(context: CameraContext, state: CameraState, t_ms: int) -> list[Cl
     return events
 
 
-def _match(context: CameraContext, state: CameraState, result: FrameResult, t_ms: int) -> list[_Seen]:
+def _match(context: CameraContext, state: CameraState, result: Result, t_ms: int) -> list[_Seen]:
     """Give each face to its track, new tracks included."""
-    tracks, readings = state.tracks, result.faces
+    tracks = state.tracks
+    readings: Sequence[Reading] = result.faces
     faces = [face_of(reading.box) for reading in readings]
     chosen = matching.assign(tracks, faces, t_ms, lambda index: _label(readings[index]))
     hidden = occlusions([reading.box for reading in readings])
@@ -106,7 +108,7 @@ def _match(context: CameraContext, state: CameraState, result: FrameResult, t_ms
     return seen
 
 
-def _frame(result: FrameResult, t_ms: int) -> Frame:
+def _frame(result: Result, t_ms: int) -> Frame:
     published_ms, inferred_ms = round(result.published_at * 1000), round(result.inferred_at * 1000)
     return Frame(result.frame_id, result.width, result.height, t_ms, published_ms, inferred_ms)
 
@@ -128,7 +130,7 @@ def _weigh(context: CameraContext, seen: _Seen, t_ms: int) -> tuple[Step | None,
     return step(case, t_ms, rule, context.limits.update_ms, passage), standard
 
 
-def _note_picture(context: CameraContext, seen: _Seen, result: FrameResult, t_ms: int) -> None:
+def _note_picture(context: CameraContext, seen: _Seen, result: Result, t_ms: int) -> None:
     track, reading, look = seen
     if reading.picture is None or context.pictures.silent:
         return
@@ -136,7 +138,7 @@ def _note_picture(context: CameraContext, seen: _Seen, result: FrameResult, t_ms
     track.case.gallery.see(reading, (result.session, result.seq, place), look, t_ms)
 
 
-def _label(reading: FaceReading) -> int:
+def _label(reading: Reading) -> int:
     best = max(reading.probabilities)
     return reading.probabilities.index(best) if best >= MIN_PROBABILITY else UNDETERMINED
 
@@ -180,15 +182,17 @@ def _count(context: CameraContext, state: CameraState, track: Track, t_ms: int) 
         state.census.count(track.case.verdict, entered(track.places))
 
 
-def _note_model(state: CameraState, result: FrameResult) -> None:
+def _note_model(state: CameraState, result: Result) -> None:
     model = state.model
     same = _same(result.detector, model.detector) and _same(result.classifier, model.classifier)
     if not same or result.backend != model.backend:
-        state.model = ModelInfo(detector=result.detector, classifier=result.classifier, backend=result.backend)
+        state.model = ModelInfo(
+            detector=ref_of(result.detector), classifier=ref_of(result.classifier), backend=result.backend
+        )
     state.worker = result.worker
 
 
-def _same(one: ModelRef | None, other: ModelRef | None) -> bool:
+def _same(one: Model | None, other: Model | None) -> bool:
     if one is None or other is None:
         return one is other
     return one.digest == other.digest and one.version == other.version and one.name == other.name

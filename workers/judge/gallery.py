@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from common.events import Crop, PrivacyInfo, Snapshot, timestamp
 from common.pictures import CANDIDATE_S, PictureKind, PictureRef, PictureRules
-from common.schema import FaceReading
+from common.resultrecord import Face
 from workers.judge.quality import Look
 
 FRESH_MS = CANDIDATE_S * 1000 - 10_000  # what is named later may be gone before it can be kept
@@ -47,7 +47,7 @@ class Gallery:
     best: Pictured | None = None
     shown: Pictured | None = None
 
-    def see(self, face: FaceReading, name: tuple[int, int, int], look: Look, t_ms: int) -> None:
+    def see(self, face: Face, name: tuple[int, int, int], look: Look, t_ms: int) -> None:
         """Take up the picture of a reading, if it has one and shows a violation.
 
         Args:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from common.broker.ownership import PartitionStore
 from common.errors import BrokerError
 from common.log import Log
+from common.tracing import OFF, Tracing
 from workers.judge.desk import Contexts, Desk
 from workers.judge.seats import Seat, fair_share
+from workers.judge.ways import Ways
 
 _log = Log("judge")
 _BALANCE_S = 1.0
@@ -33,7 +35,7 @@ class Holding:
         self._renewed_s = 0.0
         self._balanced_s = float("-inf")
 
-    def keep(self, now_s: float, contexts: Contexts) -> None:
+    def keep(self, now_s: float, contexts: Contexts, tracing: Tracing = OFF) -> None:
         """Renew what is held, and now and then take or give back partitions.
 
         Call it between two batches, when nothing is uncommitted.
@@ -41,6 +43,7 @@ class Holding:
         Args:
             now_s: Monotonic time, s.
             contexts: For the cameras of partitions that are taken.
+            tracing: For their judged frames.
 
         Raises:
             BrokerError: The broker does not answer; call `drop_all` before going on.
@@ -52,7 +55,7 @@ class Holding:
         wanted = fair_share(self._seat.keep(), self._me, self._partitions)
         for number in sorted(self.desks)[wanted:]:
             self.give_back(number)
-        self._take(wanted - len(self.desks), contexts)
+        self._take(wanted - len(self.desks), contexts, tracing)
 
     def renew(self, now_s: float) -> None:
         """Renew the leases where it is time; a partition that another has taken is dropped."""
@@ -89,7 +92,7 @@ class Holding:
         except BrokerError as error:
             _log.warning("release_failed", error=str(error))
 
-    def _take(self, missing: int, contexts: Contexts) -> None:
+    def _take(self, missing: int, contexts: Contexts, tracing: Tracing) -> None:
         if missing <= 0:
             return
         held = self._store.owners()
@@ -98,5 +101,6 @@ class Holding:
         for number in free[:missing]:
             lease = self._store.acquire(number)
             if lease is not None:
-                self.desks[number] = Desk(lease, self._partitions, self._store.load(number), contexts)
+                stored = self._store.load(number)
+                self.desks[number] = Desk(lease, self._partitions, stored, contexts, Ways(tracing))
                 _log.info("partition_taken", partition=number, epoch=lease.epoch)

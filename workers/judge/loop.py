@@ -14,6 +14,7 @@ from common.broker.vitals import VitalSigns
 from common.errors import BrokerError, FencedError, OffsetMovedError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
+from common.tracing import OFF, Tracing
 from workers.judge.desk import Desk
 from workers.judge.holding import Holding
 from workers.judge.metrics import JudgeMetrics
@@ -35,6 +36,7 @@ class Surroundings:
     plans: Plans
     metrics: JudgeMetrics
     vitals: VitalSigns
+    tracing: Tracing = OFF
 
 
 class JudgeLoop:
@@ -67,6 +69,10 @@ class JudgeLoop:
         self._holding.leave()
         self._around.metrics.partitions.set(0)
 
+    def planned(self, camera: str) -> bool:
+        """Say whether a camera is in the plan in force; any thread may ask."""
+        return self._around.plans.planned(camera)
+
     def turn(self, block_s: float) -> bool:
         """Keep the leases, read once, judge and commit; says whether there was anything to read.
 
@@ -76,7 +82,7 @@ class JudgeLoop:
         now_s = time.monotonic()
         if not self._follow_plan(now_s):
             return False
-        self._holding.keep(now_s, self._around.plans.context)
+        self._holding.keep(now_s, self._around.plans.context, self._around.tracing)
         desks = self._holding.desks
         self._around.metrics.partitions.set(len(desks))
         if not desks:
@@ -127,6 +133,7 @@ class JudgeLoop:
             if plans.refresh():
                 for desk in self._holding.desks.values():
                     desk.renew_contexts()
+                self._around.metrics.forget(plans.planned)
         return plans.known
 
     def _commit(self, number: int, desk: Desk, now_ms: int) -> None:
@@ -152,7 +159,7 @@ class JudgeLoop:
         for outcome, count in tally.outcomes.items():
             metrics.results.labels(outcome).inc(count)
         for camera, count in tally.trimmed.items():
-            if count:
+            if count and self.planned(camera):
                 metrics.trimmed.labels(camera, "trimmed").inc(count)
         metrics.duplicates.inc(tally.duplicates)
         metrics.late.inc(tally.late)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 from scipy.optimize import linear_sum_assignment
 
@@ -23,6 +22,9 @@ _REATTACH_GATE_SIZES = 1.5
 _REATTACH_GROWTH = 0.7
 _LOST_COST = 1.0  # a face goes to somebody who is in view rather than to somebody who was lost
 _CONTRADICTION_COST = 0.25
+_Expected = tuple[float, float, float, float, float, float, float]
+"""Where a track's face should be now (x y w h), how far off it may be, in place and in size, and what a match costs
+beside that."""
 
 
 def assign(tracks: list[Track], faces: list[Face], t_ms: int, label: Callable[[int], int] | None = None) -> list[int]:
@@ -42,8 +44,8 @@ def assign(tracks: list[Track], faces: list[Face], t_ms: int, label: Callable[[i
         return [-1] * len(faces)
     expected = [_expect(track, t_ms) for track in tracks]
     if len(tracks) == 1 and len(faces) == 1:
-        return [0 if _cost(expected[0], faces[0]) < _FORBIDDEN else -1]
-    costs = [[_cost(where, face) for where in expected] for face in faces]
+        return [0 if _costs(expected, faces[0])[0] < _FORBIDDEN else -1]
+    costs = [_costs(expected, face) for face in faces]
     plain = _without_rivals(costs, len(tracks))
     if plain is not None:
         return plain
@@ -76,50 +78,44 @@ def _distance(face: Face, x: float, y: float, w: float, h: float) -> float:
     return math.hypot((face.x - x) / (0.5 * (face.w + w)), (face.y - y) / (0.5 * (face.h + h)))
 
 
-class _Expected(NamedTuple):
-    """Where a track's face should be now, how far off it may be, and what the match costs beside the distance."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-    gate: float
-    growth: float
-    extra: float
-
-
 def _expect(track: Track, t_ms: int) -> _Expected:
     dt = max(0.0, (t_ms - track.last_ms) / 1000)
-    reach = min(dt, COAST_S)
-    speed = _FIRST_SIZES_A_SECOND if track.hits == 1 else _SETTLED_SIZES_A_SECOND
-    gate, growth, extra = min(_WIDEST_GATE_SIZES, _GATE_SIZES + speed * dt), _GROWTH, 0.0 if track.confirmed else 0.3
-    if dt > _LOST_S:
-        gate, growth, extra = _REATTACH_GATE_SIZES, _REATTACH_GROWTH, _LOST_COST
+    reach = dt if dt < COAST_S else COAST_S
     x, y = track.x + track.vx * reach, track.y + track.vy * reach
-    return _Expected(x, y, track.w, track.h, gate, growth, extra)
+    if dt > _LOST_S:
+        return x, y, track.w, track.h, _REATTACH_GATE_SIZES, _REATTACH_GROWTH, _LOST_COST
+    speed = _FIRST_SIZES_A_SECOND if track.hits == 1 else _SETTLED_SIZES_A_SECOND
+    gate = _GATE_SIZES + speed * dt
+    gate = gate if gate < _WIDEST_GATE_SIZES else _WIDEST_GATE_SIZES
+    return x, y, track.w, track.h, gate, _GROWTH, 0.0 if track.confirmed else 0.3
 
 
-def _cost(where: _Expected, face: Face) -> float:
-    x, y, w, h, gate, most_growth, extra = where
-    across = (face.x - x) / (0.5 * (face.w + w))
-    if not -gate <= across <= gate:
-        return _FORBIDDEN
-    distance = math.hypot(across, (face.y - y) / (0.5 * (face.h + h)))
-    if distance > gate:
-        return _FORBIDDEN
-    growth = abs(math.log(face.w * face.h / (w * h)))
-    if growth > most_growth:
-        return _FORBIDDEN
-    return distance + 0.3 * growth + 0.5 * (1 - _overlap(where, face)) + extra
+def _costs(expected: list[_Expected], face: Face) -> list[float]:
+    """Say what it costs that a face continues each track."""
+    face_x, face_y, face_w, face_h = face
+    costs: list[float] = []
+    for x, y, w, h, gate, most_growth, extra in expected:
+        cost = _FORBIDDEN
+        across = (face_x - x) / (0.5 * (face_w + w))
+        if -gate <= across <= gate:
+            distance = math.hypot(across, (face_y - y) / (0.5 * (face_h + h)))
+            if distance <= gate:
+                growth = abs(math.log(face_w * face_h / (w * h)))
+                if growth <= most_growth:
+                    cost = distance + 0.3 * growth + 0.5 * (1 - _overlap((x, y, w, h), face)) + extra
+        costs.append(cost)
+    return costs
 
 
-def _overlap(where: _Expected, face: Face) -> float:
-    x, y, w, h = where[:4]
-    width = min(x + w / 2, face.x + face.w / 2) - max(x - w / 2, face.x - face.w / 2)
-    height = min(y + h / 2, face.y + face.h / 2) - max(y - h / 2, face.y - face.h / 2)
+def _overlap(where: tuple[float, float, float, float], face: Face) -> float:
+    (x, y, w, h), (face_x, face_y, face_w, face_h) = where, face
+    right, face_right, left, face_left = x + w / 2, face_x + face_w / 2, x - w / 2, face_x - face_w / 2
+    width = (right if right < face_right else face_right) - (left if left > face_left else face_left)
+    foot, face_foot, top, face_top = y + h / 2, face_y + face_h / 2, y - h / 2, face_y - face_h / 2
+    height = (foot if foot < face_foot else face_foot) - (top if top > face_top else face_top)
     if width <= 0 or height <= 0:
         return 0.0
-    return width * height / (w * h + face.w * face.h - width * height)
+    return width * height / (w * h + face_w * face_h - width * height)
 
 
 def _without_rivals(costs: list[list[float]], tracks: int) -> list[int] | None:

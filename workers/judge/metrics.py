@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from common.events import CloudEvent, ViolationData
-from common.metrics import LATENCY_BUCKETS_S, BrokerMetrics, CollectorRegistry, Counter, Gauge, Histogram
+from common.metrics import (
+    LATENCY_BUCKETS_S,
+    BrokerMetrics,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    cameras_of,
+    forget_camera,
+)
 
 
 class JudgeMetrics:
@@ -43,6 +53,12 @@ class JudgeMetrics:
         self.fenced = Counter(
             "maskwatch_commits_fenced_total", "Commits refused because another had taken over.", registry=registry
         )
+
+    def forget(self, planned: Callable[[str], bool]) -> None:
+        """Show nothing more of cameras that are not ``planned``."""
+        for camera in cameras_of(self.trimmed):
+            if not planned(camera):
+                forget_camera(self.trimmed, camera)
 
     def count_events(self, events: list[CloudEvent]) -> None:
         """Count events that were logged just now."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from common.schema import FaceReading
+from common.resultrecord import Face
 
 FRONTAL_DEG = 35.0
 AWAY_DEG = 70.0
@@ -31,10 +31,11 @@ class Look(NamedTuple):
     occlusion: float = 0.0
 
 
-def look_of(face: FaceReading, size: tuple[int, int], occlusion: float = 0.0) -> Look:
+def look_of(face: Face, size: tuple[int, int], occlusion: float = 0.0) -> Look:
     """Measure a face of a frame of ``size`` (width, height) px."""
     x1, y1, x2, y2 = face.box
-    face_px = max((x2 - x1) * size[0], (y2 - y1) * size[1])
+    width_px, height_px = (x2 - x1) * size[0], (y2 - y1) * size[1]
+    face_px = height_px if height_px > width_px else width_px
     return Look(face_px, face.blur, yaw_of(face.landmarks, size), occlusion)
 
 

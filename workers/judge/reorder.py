@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from common.schema import FrameResult
+from common.resultrecord import Result
 from workers.judge.accounting import Book
 from workers.judge.limits import Limits
 
@@ -28,7 +28,7 @@ class Reorder:
     def __init__(self, book: Book, limits: Limits) -> None:
         self.book = book
         self._limits = limits
-        self._waiting: dict[int, tuple[int, EntryId, FrameResult]] = {}
+        self._waiting: dict[int, tuple[int, EntryId, Result]] = {}
         self._oldest_ms = 0
 
     def place(self, session: int, now_ms: int, alive_ms: int) -> Place:
@@ -44,7 +44,7 @@ class Reorder:
             return "new"
         return "late"
 
-    def offer(self, result: FrameResult, entry_ms: int, entry_id: EntryId) -> list[FrameResult]:
+    def offer(self, result: Result, entry_ms: int, entry_id: EntryId) -> list[Result]:
         """Take a result of the current session and give back those whose turn it is now, in order."""
         ledger = self.book.now
         if result.seq < ledger.next_seq:
@@ -67,39 +67,46 @@ class Reorder:
         """Say whether results have waited long enough."""
         return bool(self._waiting) and now_ms - self._oldest_ms >= self._limits.reorder_ms
 
-    def release_due(self, now_ms: int) -> list[FrameResult]:
+    def release_due(self, now_ms: int) -> list[Result]:
         """Give up on frames that a result has waited for too long, and let the waiting ones through."""
-        released: list[FrameResult] = []
+        released: list[Result] = []
         while self.due(now_ms):
             released += self._skip_gap()
         return released
 
-    def flush(self) -> list[FrameResult]:
+    def flush(self) -> list[Result]:
         """Let everything through that waits, with gaps where there are any."""
-        released: list[FrameResult] = []
+        released: list[Result] = []
         while self._waiting:
             released += self._skip_gap()
         return released
 
-    def give_up(self, up_to: int) -> list[FrameResult]:
+    def give_up(self, up_to: int) -> list[Result]:
         """Settle all frames below ``up_to``: waiting ones are let through, the others are gaps."""
-        released: list[FrameResult] = []
+        released: list[Result] = []
         while self._waiting and min(self._waiting) < up_to:
             released += self._skip_gap()
         self.book.gap(self.book.now, up_to)
         return released + self._in_turn()
 
+    @property
+    def waits(self) -> bool:
+        """Whether a result waits for an earlier one."""
+        return bool(self._waiting)
+
     def held_from(self) -> EntryId | None:
         """Give the smallest entry id that still waits; a stored read position must stay below it."""
+        if not self._waiting:
+            return None
         return min((entry_id for _, entry_id, _ in self._waiting.values()), default=None)
 
-    def _skip_gap(self) -> list[FrameResult]:
+    def _skip_gap(self) -> list[Result]:
         self.book.gap(self.book.now, min(self._waiting))
         return self._in_turn()
 
-    def _in_turn(self) -> list[FrameResult]:
+    def _in_turn(self) -> list[Result]:
         ledger = self.book.now
-        released: list[FrameResult] = []
+        released: list[Result] = []
         while ledger.next_seq in self._waiting:
             released.append(self._waiting.pop(ledger.next_seq)[2])
             ledger.next_seq += 1

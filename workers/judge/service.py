@@ -24,6 +24,7 @@ from common.metrics import process_registry
 from common.partition import Keys
 from common.settings import ServiceSettings, host_name
 from common.siteplan import PrivacyMode
+from common.tracing import Tracing, opened_tracing
 from workers.feedback.service import running as feedback_running
 from workers.judge.holding import Holding
 from workers.judge.loop import JudgeLoop, Surroundings
@@ -64,6 +65,7 @@ def run(connection: ServiceSettings, judge: JudgeSettings, stop: StopSignal) -> 
         stages: list[SiteStage] = []
         registry = process_registry()
         metrics = JudgeMetrics(registry)
+        tracing = stack.enter_context(opened_tracing("judge", connection, registry, stop))
         if connection.metrics_port is not None:
             address = (connection.metrics_host, connection.metrics_port)
             server = HealthServer(registry, address, alive=lambda: _alive(loops, stages), ready=lambda: _ready(loops))
@@ -79,11 +81,11 @@ def run(connection: ServiceSettings, judge: JudgeSettings, stop: StopSignal) -> 
         if partitions is not None:
             keys = Keys(connection.prefix, partitions)
             me = f"{judge.name or host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
-            loops.append(_build((client, blocking), keys, judge, (me, metrics, connection.privacy_floor)))
+            loops.append(_build((client, blocking), keys, judge, (me, metrics, connection.privacy_floor), tracing))
             settings = _site_settings(me, judge, connection)
             stages.append(stack.enter_context(site_running(client, keys, settings, registry)))
             loop = stages[0].loop
-            stack.enter_context(feedback_running(client, keys, registry, lambda: loop.holding))
+            stack.enter_context(feedback_running(client, keys, registry, lambda: loop.holding, loops[0].planned))
             loops[0].run(stop, connection.grace_s)
     return 0
 
@@ -100,7 +102,11 @@ def _site_settings(me: str, judge: JudgeSettings, connection: ServiceSettings) -
 
 
 def _build(
-    clients: tuple[Client, Client], keys: Keys, judge: JudgeSettings, named: tuple[str, JudgeMetrics, PrivacyMode]
+    clients: tuple[Client, Client],
+    keys: Keys,
+    judge: JudgeSettings,
+    named: tuple[str, JudgeMetrics, PrivacyMode],
+    tracing: Tracing,
 ) -> JudgeLoop:
     (me, metrics, floor), (client, blocking) = named, clients
     store = PartitionStore(client, blocking, keys, me, judge.lease_s)
@@ -109,7 +115,7 @@ def _build(
     plans = Plans(PlanStore(client, keys.prefix), judge.limits(), host, unusable, floor)
     metrics.partitions_in_all.set(keys.partitions)
     vitals = VitalSigns(client, "state", metrics.broker)
-    around = Surroundings(client, store, DeadLetters(client, keys), plans, metrics, vitals)
+    around = Surroundings(client, store, DeadLetters(client, keys), plans, metrics, vitals, tracing)
     return JudgeLoop(around, Holding(store, seat, me, keys.partitions, judge.renew_s), judge)
 
 
@@ -119,7 +125,7 @@ def _patiently(step: Callable[[], T], stop: StopSignal) -> T | None:
         try:
             return step()
         except BrokerUnavailableError as error:
-            _log.warning("waiting_for_broker", code=error.code)
+            _log.warning("waiting_for_broker", code=error.code, cause=str(error))
         except BrokerRefusedError as error:
             _log.warning("refused_by_broker", code=error.code, error=str(error))
         stop.wait(_RETRY_S)

@@ -26,6 +26,7 @@ from workers.judge.zoning import Presence
 STATE_VERSION = 2
 _PACK_ABOVE_BYTES = 1024
 _LARGEST_BYTES = 1 << 20
+_to_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ class CameraState:
         }
         if self.incidents:
             raw["n"] = {name: incident.to_json() for name, incident in self.incidents.items()}
-        text = json.dumps(raw, separators=(",", ":")).encode()
+        text = _to_text(raw).encode()
         return text if len(text) <= _PACK_ABOVE_BYTES else zlib.compress(text, 6)
 
     @classmethod

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from workers.judge.episodes import Case
 from workers.judge.limits import Limits
+from workers.judge.rounding import five
 from workers.judge.votes import VoteWindow
 from workers.judge.zoning import Presences
 
@@ -22,6 +23,7 @@ _EDGE_SIZES = 0.75
 _STILL_SIZES = 0.12
 _STILL_GROWTH = 1.15
 _STILL_MS = 5000
+_LEAST = 1e-4
 
 
 class Face(NamedTuple):
@@ -102,25 +104,23 @@ class Track:
 
     def see(self, face: Face, t_ms: int) -> None:
         """Move to where the face was found, and learn its speed."""
+        face_x, face_y, face_w, face_h = face
         dt = (t_ms - self.last_ms) / 1000
         if dt > 0:
             gain = 0.8 if self.hits == 1 else dt / (dt + 0.2)
-            reach = min(dt, COAST_S)
-            fastest_x, fastest_y = _FASTEST_SIZES_A_SECOND * face.w, _FASTEST_SIZES_A_SECOND * face.h
-            vx = self.vx + gain * (face.x - self.x - self.vx * reach) / dt
-            vy = self.vy + gain * (face.y - self.y - self.vy * reach) / dt
-            self.vx = round(max(-fastest_x, min(fastest_x, vx)), 5)
-            self.vy = round(max(-fastest_y, min(fastest_y, vy)), 5)
-        self.x, self.y = face.x, face.y
-        self.w = round(0.5 * self.w + 0.5 * face.w, 5)
-        self.h = round(0.5 * self.h + 0.5 * face.h, 5)
+            reach = dt if dt < COAST_S else COAST_S
+            self.vx = _possible(self.vx + gain * (face_x - self.x - self.vx * reach) / dt, face_w)
+            self.vy = _possible(self.vy + gain * (face_y - self.y - self.vy * reach) / dt, face_h)
+        self.x, self.y = face_x, face_y
+        self.w = width = five(0.5 * self.w + 0.5 * face_w)
+        self.h = five(0.5 * self.h + 0.5 * face_h)
         self.hits += 1
         self.misses = 0
         self.last_ms = max(self.last_ms, t_ms)
         x, y, w, _ = self.still
-        moved = abs(face.x - x) > _STILL_SIZES * face.w or abs(face.y - y) > _STILL_SIZES * face.h
-        if moved or not w / _STILL_GROWTH <= self.w <= w * _STILL_GROWTH:
-            self.still = (face.x, face.y, self.w, t_ms)
+        moved = abs(face_x - x) > _STILL_SIZES * face_w or abs(face_y - y) > _STILL_SIZES * face_h
+        if moved or not w / _STILL_GROWTH <= width <= w * _STILL_GROWTH:
+            self.still = (face_x, face_y, width, t_ms)
 
     def gone(self, t_ms: int, limits: Limits) -> bool:
         """Say whether the person has left."""
@@ -145,6 +145,12 @@ class Track:
 def face_of(box: tuple[float, float, float, float]) -> Face:
     """Turn corners into centre and size, rounded as they are stored."""
     x1, y1, x2, y2 = box
-    return Face(
-        round((x1 + x2) / 2, 5), round((y1 + y2) / 2, 5), round(max(x2 - x1, 1e-4), 5), round(max(y2 - y1, 1e-4), 5)
-    )
+    w, h = x2 - x1, y2 - y1
+    w, h = five(w if w > _LEAST else _LEAST), five(h if h > _LEAST else _LEAST)
+    return Face(five((x1 + x2) / 2), five((y1 + y2) / 2), w, h)
+
+
+def _possible(speed: float, size: float) -> float:
+    """Keep a speed along one axis within what a face of this size can do."""
+    fastest = _FASTEST_SIZES_A_SECOND * size
+    return five(-fastest if speed < -fastest else fastest if speed > fastest else speed)

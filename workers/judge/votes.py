@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.events import UndeterminedReason
-from common.schema import FaceReading
+from common.resultrecord import Face
 from workers.judge.limits import Rule
 from workers.judge.quality import AWAY_DEG, FRONTAL_DEG, Look
 
@@ -33,9 +33,10 @@ REASONS: dict[int, UndeterminedReason] = {
 }
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 
-def vote_of(face: FaceReading, look: Look, rule: Rule) -> int:
+def vote_of(face: Face, look: Look, rule: Rule) -> int:
     """Turn what one frame shows into a vote.
 
     Args:
@@ -52,22 +53,26 @@ def vote_of(face: FaceReading, look: Look, rule: Rule) -> int:
     reason = _too_thin(look, best, rule)
     if reason:
         return UNDETERMINED << 10 | reason << 6 | round(best * 63)
-    weight = face.score * max(0.3, min(1.0, look.face_px / CLEAR_FACE_PX))
-    if look.blur is not None and look.blur < SHARP_BLUR:
-        weight *= max(0.3, look.blur / SHARP_BLUR)
-    if look.yaw is not None and not -FRONTAL_DEG <= look.yaw <= FRONTAL_DEG:
-        weight *= max(0.3, 1 - 0.7 * (abs(look.yaw) - FRONTAL_DEG) / (AWAY_DEG - FRONTAL_DEG))
-    return probabilities.index(best) << 10 | max(1, round(weight * 15)) << 6 | round(best * 63)
+    face_px, blur, yaw, _ = look
+    weight = face.score
+    if face_px < CLEAR_FACE_PX:
+        weight *= max(0.3, face_px / CLEAR_FACE_PX)
+    if blur is not None and blur < SHARP_BLUR:
+        weight *= max(0.3, blur / SHARP_BLUR)
+    if yaw is not None and not -FRONTAL_DEG <= yaw <= FRONTAL_DEG:
+        weight *= max(0.3, 1 - 0.7 * (abs(yaw) - FRONTAL_DEG) / (AWAY_DEG - FRONTAL_DEG))
+    return probabilities.index(best) << 10 | (round(weight * 15) or 1) << 6 | round(best * 63)
 
 
 def _too_thin(look: Look, best: float, rule: Rule) -> int:
-    if look.face_px < rule.min_face_px:
+    face_px, blur, yaw, occlusion = look
+    if face_px < rule.min_face_px:
         return _TOO_SMALL
-    if look.occlusion > MOST_OCCLUSION:
+    if occlusion > MOST_OCCLUSION:
         return _OCCLUDED
-    if look.yaw is not None and abs(look.yaw) > AWAY_DEG:
+    if yaw is not None and not -AWAY_DEG <= yaw <= AWAY_DEG:
         return _FACING_AWAY
-    if look.blur is not None and look.blur < LEAST_BLUR:
+    if blur is not None and blur < LEAST_BLUR:
         return _BLURRED
     return _UNSURE if best < MIN_PROBABILITY else 0
 
@@ -94,10 +99,18 @@ class VoteWindow:
 
     def push(self, vote: int, size: int) -> None:
         """Add a vote and forget the oldest ones beyond ``size``."""
-        self.votes.append(vote)
-        self._add(vote, 1)
-        while len(self.votes) > size:
-            self._add(self.votes.pop(0), -1)
+        votes, count, weight, probability = self.votes, self.count, self.weight, self.probability
+        votes.append(vote)
+        label = vote >> 10
+        count[label] += 1
+        weight[label] += (vote >> 6) & 15
+        probability[label] += vote & 63
+        while len(votes) > size:
+            oldest = votes.pop(0)
+            label = oldest >> 10
+            count[label] -= 1
+            weight[label] -= (oldest >> 6) & 15
+            probability[label] -= oldest & 63
 
     def confidence(self, label: int) -> float:
         """Give the mean probability of the votes for a label, 0 to 1."""
@@ -105,19 +118,13 @@ class VoteWindow:
 
     def to_text(self) -> str:
         """Write the window as two letters a vote."""
-        return "".join(_ALPHABET[vote >> 6] + _ALPHABET[vote & 63] for vote in self.votes)
+        return "".join([_PAIRS[vote] for vote in self.votes])
 
     @classmethod
     def from_text(cls, text: str) -> VoteWindow:
         """Read what `to_text` wrote."""
         pairs = zip(text[::2], text[1::2], strict=True)
         return cls([_VALUE[high] << 6 | _VALUE[low] for high, low in pairs])
-
-    def _add(self, vote: int, sign: int) -> None:
-        label = vote >> 10
-        self.count[label] += sign
-        self.weight[label] += sign * ((vote >> 6) & 15)
-        self.probability[label] += sign * (vote & 63)
 
 
 def decide(window: VoteWindow, current: int, rule: Rule) -> int:
@@ -143,7 +150,7 @@ def decide(window: VoteWindow, current: int, rule: Rule) -> int:
     if mask > window.weight[best]:
         best = MASK
     top = window.weight[best]
-    second = max(window.weight[label] for label in (MASK, NO_MASK, INCORRECT) if label != best)
+    second = max(no_mask, incorrect) if best == MASK else max(mask, no_mask + incorrect - top)
     determined = len(window.votes) - window.count[UNDETERMINED]
     if total == 0 or determined < rule.min_votes or top - second < LEAD * total:
         return current
