@@ -17,17 +17,31 @@ __all__ = [
     "Counter",
     "Gauge",
     "Histogram",
+    "cameras_of",
+    "forget_camera",
     "process_registry",
 ]
 
 
 def process_registry() -> CollectorRegistry:
     """Make a registry with the usual process metrics (memory, CPU, open files)."""
-    from prometheus_client import ProcessCollector
+    from prometheus_client import ProcessCollector, disable_created_metrics
 
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside every counter, which nothing here reads
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     return registry
+
+
+def cameras_of(series: Counter | Gauge) -> set[str]:
+    """Give the cameras of which a series with a label ``camera`` shows something."""
+    (family,) = series.collect()
+    return {sample.labels["camera"] for sample in family.samples}
+
+
+def forget_camera(series: Counter | Gauge, camera: str) -> None:
+    """Show nothing more of a camera in a series that has a label ``camera``, whatever its other labels say."""
+    series.remove_by_labels({"camera": camera})
 
 
 class BrokerMetrics:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from common.broker.client import Client, connect
 from common.broker.eventlog import EventLog
-from common.broker.layout import ensure_layout
+from common.broker.layout import agreed_layout
 from common.broker.ownership import PartitionStore
 from common.broker.planfeed import read_plan
 from common.broker.plans import PlanStore
@@ -45,7 +45,7 @@ class StateDesk:
         """
         password = secret(settings.state_password)
         client = connect(settings.state_url, password=password)
-        partitions = ensure_layout(client, settings.prefix, settings.partitions)
+        partitions = agreed_layout(client, settings.prefix, settings.partitions)
         blocking = connect(settings.state_url, blocking_s=READ_BLOCK_S, password=password)
         return cls(client, blocking, Keys(settings.prefix, partitions))
 

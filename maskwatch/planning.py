@@ -14,6 +14,7 @@ from common.broker.planfeed import read_plan
 from common.broker.plans import Byline, PlanStore, PlanVersion
 from common.errors import ConfigError, SitePlanError
 from common.privacyfloor import check_floor
+from common.scale import scale_advice
 from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan, load_plan
 from maskwatch import changes
@@ -49,7 +50,9 @@ def publish(path: Path, how: Publishing, *, dry_run: bool = False) -> None:
     """
     plan = load_plan(path)
     check_floor(plan, load(ServiceSettings).privacy_floor, str(path))
-    store = desk().plans
+    at = desk()
+    store = at.plans
+    tell_size(plan, at.keys.partitions)
     version, before = _in_force(store)
     found = changes.compare(before, plan)
     for line in changes.lines(found) if dry_run else []:
@@ -61,6 +64,12 @@ def publish(path: Path, how: Publishing, *, dry_run: bool = False) -> None:
         return
     number = store.publish(plan.to_bytes(), how.byline(), expect=how.expect)
     print(f"published '{plan.site}' with {len(plan.cameras)} cameras as version {number}: {changes.summary(found)}")
+
+
+def tell_size(plan: SitePlan, partitions: int) -> None:
+    """Say on standard error where a plan is larger than what was tried, or than its partitions suit."""
+    for words in scale_advice(len(plan.cameras), partitions):
+        print(f"maskwatch: note: {words}", file=sys.stderr)
 
 
 def history(*, as_json: bool) -> None:

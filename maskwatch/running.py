@@ -16,6 +16,9 @@ from common.broker.client import connect
 from common.broker.peek import FramePeek
 from common.lifecycle import Deadline, StopSignal
 from common.log import configure
+from common.partition import DEFAULT_PARTITIONS
+from common.scale import scale_advice
+from common.settings import ServiceSettings, load
 from common.siteplan import SitePlan
 from maskwatch.connection import StateDesk
 from maskwatch.gallery import Gallery, NoGallery, PageGallery
@@ -81,6 +84,8 @@ def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
     configure("warning")
     stop = StopSignal().install()
     console = Console(stderr=True)
+    for words in scale_advice(len(plan.cameras), load(ServiceSettings).partitions or DEFAULT_PARTITIONS):
+        console.print(f"note: {words}", highlight=False, soft_wrap=True)
     with (
         Station(plan, StationSettings(options.workers, options.backend, options.data, options.trainer)) as station,
         _gallery(station, plan, options.view_port) as gallery,

@@ -12,6 +12,7 @@ from common.broker.judging import unjudged_s
 from common.broker.lag import broker_now_ms, lags
 from common.broker.modelstore import BrokerRegistry
 from common.broker.ownership import PartitionStore
+from common.broker.reading import order_of
 from common.broker.vitals import read_vitals
 from common.errors import BrokerError, BrokerRefusedError, ConfigError, WireError
 from common.partition import Keys
@@ -25,7 +26,10 @@ READ_COUNT = 4000
 
 @dataclass(slots=True)
 class CameraFacts:
-    """One camera of the plan over the last seconds; ``state`` is ``unheard`` where no producer speaks of it."""
+    """One camera of the plan over the last seconds; ``state`` is ``unheard`` where no producer speaks of it.
+
+    ``skew_s``: its producer's clock less the broker's, s, by the newest mark; its time on the way makes it less.
+    """
 
     state: str = "unheard"
     cause: str = ""
@@ -33,6 +37,7 @@ class CameraFacts:
     fps_processed: float = 0.0
     dropped: dict[str, int] = field(default_factory=dict)
     backlog_s: float | None = None
+    skew_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -117,12 +122,12 @@ def _read_results(found: Situation, desk: StateDesk) -> None:
     since = f"{broker_now_ms(desk.client) - round(1000 * WINDOW_S)}-0"
     offsets = dict.fromkeys(range(desk.keys.partitions), since)
     for entries in desk.partitions.read(offsets, READ_COUNT, 0).values():
-        take(found, (payload for _, payload in entries))
+        take(found, ((order_of(entry_id)[0], payload) for entry_id, payload in entries))
 
 
-def take(found: Situation, payloads: Iterable[bytes]) -> None:
-    """Add up results and marks of the last `WINDOW_S` seconds; what is none of ours is passed over."""
-    for payload in payloads:
+def take(found: Situation, entries: Iterable[tuple[int, bytes]]) -> None:
+    """Add up results and marks of the last `WINDOW_S` seconds, each with its broker time, ms; not foreign ones."""
+    for entry_ms, payload in entries:
         try:
             message = read_result(payload)
         except WireError:
@@ -133,6 +138,7 @@ def take(found: Situation, payloads: Iterable[bytes]) -> None:
         if isinstance(message, MarkResult):
             camera.state, camera.cause = message.mark.state.value, message.mark.cause
             camera.fps_captured = message.mark.fps
+            camera.skew_s = round(message.mark.at - entry_ms / 1000, 1)
         else:
             _take_result(found, camera, message)
 

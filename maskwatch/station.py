@@ -16,6 +16,7 @@ from common.errors import MaskwatchError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log
 from common.siteplan import SitePlan
+from common.tracing import checked_settings
 from maskwatch.connection import StateDesk
 from maskwatch.endpoints import Endpoints
 from maskwatch.process import RoleProcess
@@ -91,6 +92,7 @@ class Station:
         self.roles["producer"].stop(Deadline.after(STOP_DEADLINE_S))
 
     def _start(self) -> None:
+        checked_settings()  # what every role would die of is said once, before any is started
         folder = self._settings.data or Path(self._stack.enter_context(TemporaryDirectory(prefix="maskwatch-")))
         folder.mkdir(parents=True, exist_ok=True)
         self._endpoints = self._stack.enter_context(Endpoints(folder))

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from common.scale import beyond_trial
 from maskwatch.situation import Situation
 
 Weight = Literal["page", "ticket"]
 _OLD_S, _LATE_S, _SKEW_S, _FULL, _LOST = 1.5, 5.0, 2.0, 0.85, 0.05
+_LATE_MARK_S = 60.0  # no mark is early, but one may have waited for inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Trouble:
 
 def troubles(now: Situation) -> list[Trouble]:
     """List what is wrong, what wakes somebody in front."""
-    found = [*_brokers(now), *_roles(now), *_cameras(now), *_models(now)]
+    found = [*_brokers(now), *_roles(now), *_cameras(now), *_clocks(now), *_models(now)]
     return sorted(found, key=lambda one: one.weight != "page")
 
 
@@ -53,6 +55,8 @@ def _brokers(now: Situation) -> Iterator[Trouble]:
 def _roles(now: Situation) -> Iterator[Trouble]:
     if now.plan_trouble:
         yield Trouble("PlanUnusable", "page", now.plan_trouble)
+    if large := beyond_trial(len(now.cameras)):
+        yield Trouble("PlanLarge", "ticket", large)
     lone = [number for number in range(now.partitions) if number not in now.owners]
     if lone:
         which = "no partition has a judge" if len(lone) == now.partitions else f"partitions without a judge: {lone}"
@@ -64,6 +68,15 @@ def _roles(now: Situation) -> Iterator[Trouble]:
     captured = sum(camera.fps_captured for camera in now.cameras.values())
     if captured > 0 and not any(worker.fps for worker in now.workers.values()):
         yield Trouble("NoInference", "page", "cameras deliver, and no frame is looked at")
+
+
+def _clocks(now: Situation) -> Iterator[Trouble]:
+    wrong = {name: camera.skew_s for name, camera in now.cameras.items() if not -_LATE_MARK_S < camera.skew_s < _SKEW_S}
+    if wrong:
+        worst = max(wrong, key=lambda name: abs(wrong[name]))
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        words = f"the clock of the producer of {worst}{more} is {wrong[worst]:+.0f} s off the broker's"
+        yield Trouble("ClockSkew", "ticket", words)
 
 
 def _cameras(now: Situation) -> Iterator[Trouble]:

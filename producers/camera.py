@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.errors import BrokerError, SourceEndedError, SourceError, SourceUnreachableError
 from common.lifecycle import Deadline, StopSignal
@@ -15,12 +15,14 @@ from producers.backoff import Backoff
 from producers.capture import Capture
 from producers.ledger import Drop, Ledger
 from producers.link import BrokerLink
+from producers.losses import Losses
 from producers.metrics import ProducerMetrics
 from producers.motion import MotionGate
 from producers.picture_state import Condition, PictureWatch
 from producers.publisher import FramePublisher, Parcel, Word
 from producers.settings import ProducerSettings
-from producers.sources.source import SourceFrame, open_source, settings_of
+from producers.sources.reach import knock
+from producers.sources.source import FrameSource, SourceFrame, SourceSettings, open_source, settings_of
 from producers.tally import Tally
 
 _log = Log("producer")
@@ -28,6 +30,7 @@ _TICK_S = 0.2
 _POLL_S = 0.02
 _STEADY_S = 5.0
 _MOST_STUCK = 3
+_LEAVE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Surroundings:
         metrics: Where things are counted.
         settings: Patience and thresholds.
         max_age_s: Age at which frames are no longer looked at, s.
+        losses: Decides which lost cameras the log tells of.
     """
 
     link: BrokerLink
@@ -47,6 +51,7 @@ class Surroundings:
     metrics: ProducerMetrics
     settings: ProducerSettings
     max_age_s: float
+    losses: Losses = field(default_factory=Losses)
 
 
 class CameraRunner:
@@ -73,6 +78,7 @@ class CameraRunner:
         self._publisher = FramePublisher(camera, around.link, self.ledger, int(time.time() * 1000), around.max_age_s)
         self._last_frame_at: float | None = None
         self._openings = 0
+        self._failed = False
         self._stuck: list[Capture] = []
 
     @property
@@ -89,10 +95,13 @@ class CameraRunner:
                 self.finished = True
                 self._watch.fail(str(error), time.monotonic())
             except SourceError as error:
-                self._lost(str(error))
+                self._lost(error, str(error))
             except Exception as error:  # noqa: BLE001 - one camera's fault, whatever it is, must not end its thread
-                self._lost(f"unexpected {type(error).__name__}: {error}")
+                self._lost(error, f"unexpected {type(error).__name__}: {error}")
         self._say_goodbye()
+        leaving = Deadline.after(_LEAVE_S)
+        for capture in self._stuck:
+            capture.join(leaving.left_s())  # a thread inside OpenCV at the very end of the process would abort it
 
     def _connect(self) -> None:
         self._stuck = [capture for capture in self._stuck if not capture.join(0)]
@@ -105,7 +114,7 @@ class CameraRunner:
         reading = settings_of(
             self.camera, open_timeout_s=settings.open_timeout_s, read_timeout_s=settings.read_timeout_s
         )
-        capture = Capture(lambda: open_source(self.camera, reading), self.camera.id)
+        capture = Capture(lambda: self._open(reading), self.camera.id)
         try:
             self._follow(capture)
         finally:
@@ -113,6 +122,11 @@ class CameraRunner:
             self._enter_lost(capture)
             if not capture.join(_TICK_S):
                 self._stuck.append(capture)
+
+    def _open(self, reading: SourceSettings) -> FrameSource:
+        if self._failed:
+            knock(self.camera.source, reading.open_timeout_s)
+        return open_source(self.camera, reading)
 
     def _follow(self, capture: Capture) -> None:
         opened = heard = time.monotonic()
@@ -129,20 +143,18 @@ class CameraRunner:
                     self._backoff.reset()
             elif time.monotonic() - heard > patience_s:
                 raise SourceUnreachableError(f"source: stalled, no picture for {patience_s:g} s")
+            frame = None  # megabytes, and the next one may be long in coming
             self._tick()
 
     def _handle(self, frame: SourceFrame, capture: Capture) -> None:
+        if self._failed:
+            self._failed = False
+            self._around.losses.forget(self.camera.id)
         self._last_frame_at = frame.captured_at
         self._tally.count()
-        try:
-            grey = picture.thumbnail(frame)
-        except Exception:  # noqa: BLE001 - whatever a decoder makes of one picture, the next may be well
-            self.ledger.drop(Drop.BROKEN)
-            return
-        now = time.monotonic()
-        self._watch.observe(picture.read(grey), now)
-        if self._gate is not None and not self._gate.admit(grey, now):
-            self.ledger.drop(Drop.MOTION)
+        unwanted = self._look(frame, time.monotonic())
+        if unwanted is not None:
+            self.ledger.drop(unwanted)
             return
         parcel = self._publisher.pack(frame)
         if isinstance(parcel, Drop):
@@ -153,6 +165,18 @@ class CameraRunner:
         if refused is not None:
             self.ledger.drop(refused)
         self._watch.excuse(time.monotonic())
+
+    def _look(self, frame: SourceFrame, now: float) -> Drop | None:
+        """Learn what a picture tells of its camera, where that is due; says why it should not be published."""
+        if self._gate is None and not self._watch.due(now):
+            self._watch.excuse(now)
+            return None
+        try:
+            grey = picture.thumbnail(frame)
+        except Exception:  # noqa: BLE001 - whatever a decoder makes of one picture, the next may be well
+            return Drop.BROKEN
+        self._watch.observe(picture.read(grey), now)
+        return None if self._gate is None or self._gate.admit(grey, now) else Drop.MOTION
 
     def _deliver(self, parcel: Parcel) -> Drop | None:
         """Wait until the workers keep up and the broker takes the frame; only a stop makes it a drop."""
@@ -173,13 +197,21 @@ class CameraRunner:
             return True  # sending finds out what is wrong, and paces the attempts
         return waiting is not None and waiting < self._around.settings.unread_limit
 
-    def _lost(self, cause: str) -> None:
+    def _lost(self, error: Exception, cause: str) -> None:
+        self._failed = True
         self._watch.fail(cause, time.monotonic())
         pause = Deadline.after(self._backoff.next_s())
-        _log.warning("camera_lost", camera=self.camera.id, cause=cause, retry_s=round(pause.left_s(), 2))
+        held = self._around.losses.permit(self.camera.id, type(error).__name__, time.monotonic())
+        if held is not None:
+            retry_s = round(pause.left_s(), 2)
+            _log.warning("camera_lost", camera=self.camera.id, cause=cause, retry_s=retry_s, held_back=held)
         self._tick()
-        while not pause.spent() and not self._stop.wait(min(_TICK_S, pause.left_s())):
+        while not pause.spent() and not self._stop.wait(min(self._quiet_s(), pause.left_s())):
             self._tick()
+
+    def _quiet_s(self) -> float:
+        """Give how long a lost camera may sleep: nothing but its next word can become due."""
+        return max(_TICK_S, self._tally.due_in_s(self._watch.condition, time.monotonic()))
 
     def _enter_lost(self, capture: Capture) -> None:
         for reason, count in capture.take_lost().items():

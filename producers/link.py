@@ -11,6 +11,7 @@ from common.broker.failures import RETRYABLE_CODES
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from common.log import Log, OncePer
 from common.metrics import BrokerMetrics
+from common.tracing import OFF, Tracing
 from producers.backoff import Backoff
 from producers.ledger import Drop
 
@@ -36,9 +37,17 @@ class BrokerLink:
         writer: The broker.
         metrics: Where errors are counted.
         clock: Monotonic seconds.
+        tracing: Told of the frames that went this way.
     """
 
-    def __init__(self, writer: Writing, metrics: BrokerMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        writer: Writing,
+        metrics: BrokerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+        tracing: Tracing = OFF,
+    ) -> None:
+        self.tracing = tracing
         self._writer = writer
         self._metrics = metrics
         self._clock = clock
@@ -47,6 +56,7 @@ class BrokerLink:
         self._closed_until: float | None = None
         self._lines = OncePer(5.0)
         self._turns = threading.BoundedSemaphore(SENDS_AT_ONCE)
+        self._framed: dict[str, float] = {}
         self.up = False
 
     def send(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> Drop | None:
@@ -56,7 +66,17 @@ class BrokerLink:
             None where it was written or may have been, so that its number is used up; else why it was not.
         """
         with self._turns:
+            if jpeg is not None:
+                self._framed[camera] = self._clock()
             return self._send(camera, header, jpeg, maxlen)
+
+    def showed(self, camera: str, within_s: float) -> bool:
+        """Say whether a frame of a camera was sent in the last ``within_s`` seconds."""
+        return self._clock() - self._framed.get(camera, float("-inf")) <= within_s
+
+    def forget(self, camera: str) -> None:
+        """Forget a camera that left."""
+        self._framed.pop(camera, None)
 
     def _send(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> Drop | None:
         if not self._may_try():

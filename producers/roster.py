@@ -91,6 +91,10 @@ class Roster:
         """Name the cameras whose streams this process keeps tidy: its own, and for a while those that it gave up."""
         return list({**self._wanted, **self._seats, **self._gone})
 
+    def gone(self) -> list[str]:
+        """Name those that it gave up lately."""
+        return list(self._gone)
+
     def finished(self) -> bool:
         """Say whether there are cameras and all have come to their end by themselves."""
         seats = list(self._seats.values())

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import cv2
 
+from common.allocator import share_one_arena
 from common.broker.client import Client, connect
 from common.broker.fitness import probe
 from common.broker.flow import outstanding
@@ -25,8 +26,10 @@ from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
 from common.metrics import process_registry
 from common.partition import Keys
+from common.scale import beyond_trial
 from common.settings import ServiceSettings
 from common.siteplan import Camera, SitePlan
+from common.tracing import Tracing, opened_tracing
 from producers import share
 from producers.backoff import Backoff
 from producers.camera import CameraRunner, Surroundings
@@ -42,6 +45,7 @@ _COMMAND_TIMEOUT_S = 2.0  # a frame that took longer to write would be too old t
 _JANITOR_PERIOD_S = 1.0
 _POLL_S = 0.1
 _LINGER_S = 10.0  # a stream that its camera left is tidied for this long, or longer where frames are kept longer
+_TURNS = 10
 T = TypeVar("T")
 
 
@@ -65,29 +69,44 @@ def run(connection: ServiceSettings, producer: ProducerSettings, plan: SitePlan 
         LayoutMismatchError: The installation has another partition count; nothing was published.
         BrokerUnfitError: The frames broker is too old or evicts keys; nothing was published.
     """
+    share_one_arena()  # two threads for each camera, and pictures that one makes and the other drops
     share.check(producer.shard)
     cameras = None if plan is None else share.choose(plan, producer.cameras, producer.shard)
     registry = process_registry()
-    process = _Process(connection, producer, ProducerMetrics(registry), stop)
     cv2.setNumThreads(1)  # every camera has its own threads already
-    if connection.metrics_port is None:
-        process.serve(cameras)
-        return 0
-    address = (connection.metrics_host, connection.metrics_port)
-    with HealthServer(registry, address, alive=process.alive, ready=process.ready) as health:
-        _log.info("metrics_served", host=connection.metrics_host, port=health.port)
+    with ExitStack() as stack:
+        tracing = stack.enter_context(opened_tracing("producer", connection, registry, stop))
+        process = _Process(connection, producer, ProducerMetrics(registry), stop, tracing)
+        if connection.metrics_port is not None:
+            address = (connection.metrics_host, connection.metrics_port)
+            health = HealthServer(registry, address, alive=process.alive, ready=process.ready)
+            _log.info("metrics_served", host=connection.metrics_host, port=stack.enter_context(health).port)
+        if plan is not None:
+            tracing.follow(plan)
+            _tell_size(plan)
         process.serve(cameras)
     return 0
 
 
+def _tell_size(plan: SitePlan) -> None:
+    if advice := beyond_trial(len(plan.cameras)):
+        _log.warning("plan_large", cameras=len(plan.cameras), advice=advice)
+
+
 class _Process:
     def __init__(
-        self, connection: ServiceSettings, producer: ProducerSettings, metrics: ProducerMetrics, stop: StopSignal
+        self,
+        connection: ServiceSettings,
+        producer: ProducerSettings,
+        metrics: ProducerMetrics,
+        stop: StopSignal,
+        tracing: Tracing,
     ) -> None:
         self._connection = connection
         self._producer = producer
         self._metrics = metrics
         self._stop = stop
+        self._tracing = tracing
         self._link: BrokerLink | None = None
         self._roster: Roster | None = None
 
@@ -135,7 +154,7 @@ class _Process:
 
     def _work(self, cameras: Sequence[Camera] | None, clients: tuple[Client, Client], keys: Keys) -> None:
         frames, state = clients
-        link = self._link = BrokerLink(FrameWriter(frames, keys), self._metrics.broker)
+        link = self._link = BrokerLink(FrameWriter(frames, keys), self._metrics.broker, tracing=self._tracing)
         around = Surroundings(
             link=link,
             outstanding=functools.partial(outstanding, frames, keys),
@@ -145,10 +164,10 @@ class _Process:
         )
         roster = Roster(
             lambda camera, stop: CameraRunner(camera, around, stop),
-            lambda camera: self._metrics.forget(camera, (reason.value for reason in Drop)),
+            functools.partial(self._forget, around),
             max(_LINGER_S, 2 * self._connection.max_age_s),
         )
-        arguments = (Janitor(frames, keys), roster, VitalSigns(frames, "frames", self._metrics.broker))
+        arguments = (Janitor(frames, keys), link, roster, VitalSigns(frames, "frames", self._metrics.broker))
         threading.Thread(target=self._tidy, args=arguments, name="janitor", daemon=True).start()
         if cameras is not None:
             self._run_these(roster, cameras)
@@ -157,6 +176,11 @@ class _Process:
         late = roster.drain(Deadline.after(self._connection.grace_s), self._stop.reason)
         _log.info("producer_ends", reason=self._stop.reason or "all cameras finished", unfinished=late)
         self._stop.wait(self._connection.max_age_s)  # by then the janitor has removed what a finished camera left
+
+    def _forget(self, around: Surroundings, camera: str) -> None:
+        self._metrics.forget(camera, (reason.value for reason in Drop))
+        around.losses.forget(camera)
+        around.link.forget(camera)
 
     def _run_these(self, roster: Roster, cameras: Sequence[Camera]) -> None:
         _log.info("producer_starts", cameras=len(cameras), shard=self._producer.shard or "1/1", plan="file")
@@ -172,8 +196,10 @@ class _Process:
                 if plan is None:
                     roster.step()
                 else:
+                    self._tracing.follow(plan)
                     roster.follow(self._chosen(plan))
                     _log.info("plan", site=plan.site, cameras=len(plan.cameras))
+                    _tell_size(plan)
                     self._roster = roster
 
     def _chosen(self, plan: SitePlan) -> list[Camera]:
@@ -202,11 +228,17 @@ class _Process:
                 self._stop.wait(backoff.next_s())
         return None
 
-    def _tidy(self, janitor: Janitor, roster: Roster, vitals: VitalSigns) -> None:
-        """Remove frames that are too old, so that none outlives its use; the link tells of a broker that is away."""
+    def _tidy(self, janitor: Janitor, link: BrokerLink, roster: Roster, vitals: VitalSigns) -> None:
+        """Remove frames that are too old, so that none outlives its use; the link tells of a broker that is away.
+
+        Streams that can hold no frame of this process, only marks, take turns.
+        """
+        shown_s, turn = self._connection.max_age_s + _LINGER_S, 0
         while not self._stop.wait(_JANITOR_PERIOD_S):
+            turn = (turn + 1) % _TURNS
+            due = [name for name in roster.tidied() if link.showed(name, shown_s) or hash(name) % _TURNS == turn]
             try:
                 vitals.look(time.monotonic())
-                janitor.trim(roster.tidied(), self._connection.max_age_s)
+                janitor.trim({*due, *roster.gone()}, self._connection.max_age_s)
             except BrokerError as error:
                 _log.debug("janitor_failed", code=error.code)

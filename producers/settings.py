@@ -16,7 +16,9 @@ class ProducerSettings(BaseSettings):
 
     cameras: list[str] = Field(default_factory=list, description="Ids of the cameras to serve; empty: all of the plan.")
     shard: str = Field(default="", pattern=r"^(\d+/\d+)?$", description="Serve share i of n, as 'i/n' from 1/n to n/n.")
-    heartbeat_s: float = Field(default=2.0, gt=0, le=60, description="Time between two words on each camera.")
+    heartbeat_s: float = Field(
+        default=2.0, gt=0, le=60, description="Between two words on a camera; 3 times that if it stays offline."
+    )
     open_timeout_s: float = Field(default=5.0, gt=0, le=120, description="How long a source may take to open.")
     read_timeout_s: float = Field(default=5.0, gt=0, le=120, description="Silence that ends a connection.")
     stall_s: float = Field(default=10.0, gt=0, le=600, description="Time without a picture until it reconnects.")
@@ -39,4 +41,5 @@ class ProducerSettings(BaseSettings):
             recover_s=self.recover_s,
             dark_luma=self.dark_luma,
             blurred_sharpness=self.blurred_sharpness,
+            look_s=min(1.0, self.frozen_s / 8, self.settle_s / 3, self.recover_s),
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from common.schema import CameraState
 from producers.picture_state import Condition
+
+OFFLINE_BEATS = 3
+"""Heartbeats between two words on a camera that stays offline: 6 s by default, less than the judge's 8 s of silence."""
 
 
 class Tally:
     """Decides when a mark is due and measures the rate of frames between marks.
 
     Args:
-        heartbeat_s: Longest silence, s.
+        heartbeat_s: Longest silence, s; `OFFLINE_BEATS` times as long once an offline camera has been told of twice.
         now: Time, s, on the clock that all calls use.
     """
 
@@ -17,6 +21,7 @@ class Tally:
         self._heartbeat_s = heartbeat_s
         self._said: Condition | None = None
         self._said_at = now
+        self._repeated = False
         self._frames = 0
         self._counted_from = now
         self.fps = 0.0
@@ -26,8 +31,14 @@ class Tally:
         self._frames += 1
 
     def due(self, condition: Condition, now: float) -> bool:
-        """Say whether to speak: on every change, and after ``heartbeat_s``."""
-        return condition is not self._said or now - self._said_at >= self._heartbeat_s
+        """Say whether to speak: on every change, and after the longest silence."""
+        return self.due_in_s(condition, now) <= 0
+
+    def due_in_s(self, condition: Condition | None, now: float) -> float:
+        """Give the time, s, until there is something to say if nothing changes; 0 or less: now."""
+        if condition is not self._said:
+            return 0.0
+        return self._said_at + self._silence_s() - now
 
     def measure(self, now: float) -> float:
         """Give frames a second since the last measurement that spanned half a heartbeat or more."""
@@ -39,4 +50,10 @@ class Tally:
 
     def said(self, condition: Condition, now: float) -> None:
         """Note that the broker has taken the mark."""
+        self._repeated = condition is self._said
         self._said, self._said_at = condition, now
+
+    def _silence_s(self) -> float:
+        offline = self._said is not None and self._said.state is CameraState.OFFLINE
+        # The first word may have been lost on its way, so the second comes as soon as any other.
+        return self._heartbeat_s * (OFFLINE_BEATS if offline and self._repeated else 1)

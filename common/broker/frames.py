@@ -8,14 +8,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from common.broker.client import Client, call, call_many
+from common.broker.attention import Attention
+from common.broker.client import Client, call
 from common.broker.entries import GROUP, FrameEntry
 from common.broker.groups import Groups
+from common.broker.janitor import Janitor
 from common.broker.lag import broker_now_ms, lags
 from common.broker.pending import PendingList
 from common.broker.reading import Entries, read_streams
-from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
+from common.errors import BrokerRefusedError, BrokerUnavailableError
 from common.partition import Keys
+
+_ROUND_WIDTH = 250
 
 __all__ = ["FrameEntry", "FrameReader", "FrameWriter", "Janitor", "broker_now_ms"]
 
@@ -60,7 +64,8 @@ class FrameReader:
         self._cameras: dict[str, str] = {}  # stream key → camera, partitions together
         self._undrained: dict[str, bool] = {}  # camera → whether what it has pending may have killed a former life
         self._ready: deque[FrameEntry] = deque()
-        self._turn = 0
+        self._attention = Attention()
+        self._turn = self._reclaims = self._looks = 0
         self._pause = threading.Event()
 
     @property
@@ -73,6 +78,7 @@ class FrameReader:
         names = sorted(set(cameras), key=lambda name: (self._keys.partition_of(name), name))
         known = set(self._cameras.values())
         self._cameras = {self._keys.frames(name): name for name in names}
+        self._attention.follow(self._cameras, time.monotonic())
         former = {name: True for name in names if name not in known}
         self._undrained = former | {
             name: why for name, why in self._undrained.items() if name in known.intersection(names)
@@ -80,6 +86,8 @@ class FrameReader:
 
     def read(self, per_camera: int, max_entries: int, max_bytes: int, block_s: float) -> list[FrameEntry]:
         """Take new frames, a fair share from each camera in turn, waiting up to ``block_s`` seconds for the first.
+
+        Where there are many cameras, those that show no pictures are asked four times a second; see `Attention`.
 
         Args:
             per_camera: Most entries of one camera at a time.
@@ -122,8 +130,12 @@ class FrameReader:
         self._ready.clear()
 
     def reclaim(self, min_idle_s: float, count: int) -> list[FrameEntry]:
-        """Take over up to ``count`` entries that their holder has not touched for ``min_idle_s`` seconds."""
-        entries = self._pending.orphans(list(self._cameras.values()), min_idle_s, count)
+        """Take over up to ``count`` entries that their holder has not touched for ``min_idle_s`` seconds.
+
+        Of many cameras, those that show no pictures take turns, five calls a round.
+        """
+        self._reclaims += 1
+        entries = self._pending.orphans(list(self._some(self._reclaims).values()), min_idle_s, count)
         self._pending.hold(entries)
         return entries
 
@@ -134,8 +146,16 @@ class FrameReader:
         return trimmed
 
     def backlog(self) -> dict[str, float]:
-        """Say per camera how many seconds reading is behind: 0 when all is read, NaN when the broker cannot tell."""
-        return lags(self._client, self._cameras)
+        """Say per camera how many seconds reading is behind: 0 when all is read, NaN when the broker cannot tell.
+
+        Of many cameras, those that show no pictures take turns, five calls a round. Any one thread may do it.
+        """
+        self._looks += 1
+        return lags(self._client, self._some(self._looks))
+
+    def _some(self, turn: int) -> dict[str, str]:
+        cameras = self._cameras
+        return {key: cameras[key] for key in self._attention.share(list(cameras), turn, time.monotonic())}
 
     def _fill(self, per_camera: int, limits: tuple[int, int], block_s: float) -> None:
         keys = self._groups.ensure(self._cameras, time.monotonic())
@@ -144,15 +164,31 @@ class FrameReader:
             return
         try:
             self._drain(set(keys))
-            if not self._ready:
-                self._sweep(keys, per_camera, limits)
-            if not self._ready and block_s > 0:
-                self._receive(self._read(keys, 1, block_s))
+            deadline = time.monotonic() + block_s
+            while not self._ready:
+                now = time.monotonic()
+                self._look_round(self._attention.others(keys, now))
+                lively = self._attention.lively(keys, now)
+                self._sweep(lively, per_camera, limits)
+                left_s = deadline - time.monotonic()
+                if self._ready or left_s <= 0:
+                    return
+                self._wait(lively, left_s)
         except BrokerRefusedError as error:
             if error.code != "nogroup":
                 raise
             self._groups.lose()
             self._undrained |= dict.fromkeys(self._cameras.values(), False)
+
+    def _wait(self, lively: list[str], block_s: float) -> None:
+        if len(lively) < len(self._cameras):
+            block_s = min(block_s, self._attention.left_s(time.monotonic()))
+        if block_s <= 0:
+            return
+        if lively:
+            self._receive(self._read(lively, 1, block_s))
+        else:
+            self._pause.wait(block_s)
 
     def _wait_for_groups(self, block_s: float) -> None:
         if self._groups.refused is not None:
@@ -168,6 +204,11 @@ class FrameReader:
             del self._undrained[camera]
             self._keep(entries)
 
+    def _look_round(self, keys: list[str]) -> None:
+        """Take one entry of each stream that has any; few of these have, so many are asked at a time."""
+        for start in range(0, len(keys), _ROUND_WIDTH):
+            self._receive(self._read(keys[start : start + _ROUND_WIDTH], 1, 0))
+
     def _sweep(self, keys: list[str], per_camera: int, limits: tuple[int, int]) -> None:
         """Visit the streams in turn until enough is read; COUNT is per stream, so few are asked at a time."""
         max_entries, max_bytes = limits
@@ -180,6 +221,8 @@ class FrameReader:
             self._turn += len(chunk)
 
     def _chunks(self, keys: list[str], width: int) -> Iterator[list[str]]:
+        if not keys:
+            return
         start = self._turn % len(keys)
         rotated = iter([*keys[start:], *keys[:start]])
         visited = 0
@@ -200,34 +243,11 @@ class FrameReader:
             for entry_id, fields in entries:
                 if fields is None:
                     self._pending.drop(camera, entry_id)
-                else:
-                    self._keep([FrameEntry.of(place, entry_id, fields)])
+                    continue
+                self._keep([FrameEntry.of(place, entry_id, fields)])
+                if b"jpeg" in fields:
+                    self._attention.note(key, time.monotonic())
 
     def _keep(self, entries: list[FrameEntry]) -> None:
         self._ready.extend(entries)
         self._pending.hold(entries)
-
-
-class Janitor:
-    """Removes frames that are too old, also when their camera has stopped: MAXLEN alone would keep its last ones."""
-
-    def __init__(self, client: Client, keys: Keys) -> None:
-        """Use a command client."""
-        self._client = client
-        self._keys = keys
-
-    def trim(self, cameras: Iterable[str], max_age_s: float) -> dict[str, int]:
-        """Remove the entries of these cameras that are older than ``max_age_s`` seconds by the broker's clock.
-
-        Returns:
-            Cameras that lost entries, and how many; read ones count too, so this is no measure of drops.
-        """
-        names = list(cameras)
-        if not names:
-            return {}
-        oldest = f"{max(0, broker_now_ms(self._client) - round(1000 * max_age_s))}-0"
-        answers = call_many(self._client, [("XTRIM", self._keys.frames(name), "MINID", oldest) for name in names])
-        for answer in answers:
-            if isinstance(answer, BrokerError):
-                raise answer
-        return {name: int(count) for name, count in zip(names, answers, strict=True) if count}

@@ -11,9 +11,14 @@ from redis.cluster import RedisCluster
 from common.broker.client import Client, call
 from common.broker.lag import broker_now_ms
 from common.errors import BrokerRefusedError
+from common.log import Log, OncePer
 from common.metrics import BrokerMetrics
 
 LOOK_EVERY_S = 10.0
+SKEW_S = 2.0
+"""Clocks further apart than this are told of, s."""
+_AGAIN_S = 600.0
+_log = Log("broker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def read_vitals(client: Client, *, clock_only: bool = False) -> Vitals:
 class VitalSigns:
     """Shows a broker's state in the metrics of a process that has a client of it anyway.
 
-    Every role sets the clock; memory and disk only those whose user may ask ``INFO``. For one thread.
+    What is wrong is also said in the log, at the start and every ten minutes. Every role sets the clock; memory and
+    disk only those whose user may ask ``INFO``. For one thread.
 
     Args:
         client: Command client of the endpoint.
@@ -72,6 +78,7 @@ class VitalSigns:
         self._metrics = metrics
         self._next_s = 0.0
         self._may_ask = True
+        self._lines = OncePer(_AGAIN_S)
 
     def look(self, now_s: float) -> None:
         """Ask where ten seconds have passed since the last time.
@@ -86,12 +93,21 @@ class VitalSigns:
             return
         self._next_s = now_s + LOOK_EVERY_S
         found = read_vitals(self._client, clock_only=not self._may_ask)
+        self._warn(found)
         self._metrics.skew.labels(self._endpoint).set(found.skew_s)
         self._may_ask = found.memory_bytes is not None
         if found.memory_bytes is not None:
             self._metrics.memory.labels(self._endpoint).set(found.memory_bytes)
             self._metrics.memory_limit.labels(self._endpoint).set(found.limit_bytes)
             self._metrics.persisting.labels(self._endpoint).set(bool(found.persisting))
+
+    def _warn(self, found: Vitals) -> None:
+        if abs(found.skew_s) > SKEW_S and self._lines.permit("clock") is not None:
+            advice = "set the time on this machine or the broker's; order and ages go by the broker's"
+            _log.warning("clock_skew", endpoint=self._endpoint, ahead_s=found.skew_s, advice=advice)
+        if found.persisting is False and self._lines.permit("disk") is not None:
+            advice = "it cannot write to its disk: make room there, it goes on by itself"
+            _log.error("broker_not_persisting", endpoint=self._endpoint, advice=advice)
 
 
 def _persists(facts: dict[str, Any]) -> bool:

@@ -12,12 +12,15 @@ app = typer.Typer(help="Check, publish, compare and show the site plan.", no_arg
 @app.command()
 def check(plan: Path = typer.Argument(help="Site plan, YAML.")) -> None:
     """Say whether a site plan can be used; changes nothing."""
+    from common.partition import DEFAULT_PARTITIONS
     from common.privacyfloor import check_floor
     from common.settings import ServiceSettings, load
     from common.siteplan import load_plan
+    from maskwatch.planning import tell_size
 
-    read = load_plan(plan)
-    check_floor(read, load(ServiceSettings).privacy_floor, str(plan))
+    read, settings = load_plan(plan), load(ServiceSettings)
+    check_floor(read, settings.privacy_floor, str(plan))
+    tell_size(read, settings.partitions or DEFAULT_PARTITIONS)
     print(f"{plan}: site '{read.site}', {len(read.cameras)} cameras, {len(read.policies)} policies: can be used")
 
 

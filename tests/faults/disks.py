@@ -24,7 +24,7 @@ def full_disk(folder: Path) -> Finding:
 
         def act(rig: Rig) -> Finding:
             filler = disk / "filler"
-            _fill(filler)
+            fill(filler)
             try:
                 rig.wait_for(lambda: _status(rig) == "err")
                 rig.pause(FULL_S)
@@ -55,7 +55,8 @@ def small_disk(place: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(place)], capture_output=True, check=True)
 
 
-def _fill(filler: Path) -> None:
+def fill(filler: Path) -> None:
+    """Write until there is no space left."""
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(os.urandom(4096))

@@ -13,6 +13,7 @@ from common.schema import encode
 from common.siteplan import Camera, Policy, SitePlan
 from tests.brokers import Brokers
 from tests.judge_scenes import CAMERA, a_mark, a_result, scene, standing
+from tests.waiting import until
 from workers.judge.holding import Holding
 from workers.judge.limits import Limits
 from workers.judge.loop import JudgeLoop, Surroundings
@@ -154,3 +155,33 @@ def test_stopping_judges_what_is_there_and_gives_everything_back(brokers: Broker
 
     assert bench.value("maskwatch_events_total", type="maskwatch.camera.status.v1") == 1
     assert brokers.store("x").owners() == {}
+
+
+def test_a_camera_that_leaves_the_plan_takes_its_series_along(brokers: Brokers) -> None:
+    cameras = [f"cam-{number}" for number in range(40)]
+    store = PlanStore(brokers.state, brokers.keys.prefix)
+    whole = SitePlan(site="office", cameras=[Camera(id=camera, source="a.mp4") for camera in cameras])
+    store.publish(whole.to_bytes())
+    writer = ResultWriter(brokers.state, brokers.keys)
+
+    def lose(names: list[str], seq: int) -> None:
+        marks = [(name, a_mark(seq, seq, camera=name, final=True)) for name in names]
+        results = [(name, a_result(seq - 1, camera=name)) for name in names]
+        writer.append_many([(brokers.keys.partition_of(name), encode(one)) for name, one in [*results, *marks]])
+
+    bench = Bench(brokers)
+    bench.loop.turn(0)
+    lose([*cameras, "never-planned"], 9)
+    until(lambda: bench.loop.turn(0) or shown(bench) == set(cameras), 10)
+    assert bench.value("maskwatch_frames_dropped_total", camera="cam-3", reason="trimmed") == 8
+    store.publish(whole.model_copy(update={"cameras": whole.cameras[:1]}).to_bytes())
+    until(lambda: bench.loop.turn(0) or shown(bench) == {"cam-0"}, 10)
+    lose(cameras, 20)
+    until(lambda: bench.loop.turn(0) or bench.value("maskwatch_results_judged_total", outcome="ok") == 81, 10)
+    assert shown(bench) == {"cam-0"}
+
+
+def shown(bench: Bench) -> set[str]:
+    """The cameras of which a judge shows a series of its own."""
+    return {sample.labels["camera"] for family in bench.registry.collect() for sample in family.samples
+            if "camera" in sample.labels}  # fmt: skip

@@ -86,6 +86,6 @@ def test_cameras_of_which_nothing_is_heard_are_one_complaint() -> None:
 
 def test_entries_that_are_none_of_ours_and_cameras_out_of_the_plan_are_passed_over() -> None:
     now = healthy()
-    take(now, [b"", b"{}", b"\xff"])
+    take(now, [(1, b""), (2, b"{}"), (3, b"\xff")])
     assert page(now, troubles(now))
     assert list(now.cameras) == ["gate"]

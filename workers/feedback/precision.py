@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from common.feedback import FeedbackRecord, GivenLabel
-from common.metrics import CollectorRegistry, Counter, Gauge
+from common.metrics import CollectorRegistry, Counter, Gauge, forget_camera
 
 WINDOW = 200
 """Alarms of a camera that count: the ones judged last."""
@@ -14,11 +15,16 @@ WINDOW = 200
 class AlarmPrecision:
     """Keeps the series ``maskwatch_alarm_…`` and ``maskwatch_feedback_…`` in step with the records; for one thread.
 
-    A contested alarm counts by what more than half say, and not at all where no more than half agree.
+    Only ``planned`` cameras are shown, so that there are never more series than the plan has cameras. A contested alarm
+    counts by what more than half say, and not at all where no more than half agree.
     """
 
-    def __init__(self, registry: CollectorRegistry, window: int = WINDOW) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, window: int = WINDOW, planned: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._window = window
+        self._planned = planned
+        self._shown: set[str] = set()
         self._right: dict[str, OrderedDict[str, bool]] = {}
         self._contested: dict[str, set[str]] = {}
         self._known: dict[str, tuple[GivenLabel, ...]] = {}
@@ -53,7 +59,8 @@ class AlarmPrecision:
             news: Whether its labels were given while this process ran; those from before are not counted again.
         """
         camera = record.camera.id
-        if news:
+        if news and self._planned(camera):
+            self._shown.add(camera)
             for one in set(record.given) - set(self._known.get(record.subject, ())):
                 self.given.labels(camera, one.label, record.verdict or "none").inc()
         self._known[record.subject] = record.given
@@ -73,10 +80,22 @@ class AlarmPrecision:
         """Drop all alarms, as before a fresh start; what was counted stays counted."""
         for camera in self._right:
             for gauge in (self.precision, self.judged, self.contested):
-                gauge.remove(camera)
+                forget_camera(gauge, camera)
         self._right, self._contested = {}, {}
 
+    def tidy(self) -> None:
+        """Show nothing more of cameras that left the plan, and those that came back."""
+        for camera in [name for name in self._shown if not self._planned(name)]:
+            for series in (self.precision, self.judged, self.contested, self.given):
+                forget_camera(series, camera)
+            self._shown.discard(camera)
+        for camera in self._right.keys() - self._shown:
+            self._show(camera)
+
     def _show(self, camera: str) -> None:
+        if not self._planned(camera):
+            return
+        self._shown.add(camera)
         decided = self._right[camera]
         share = sum(decided.values()) / len(decided) if decided else float("nan")
         self.precision.labels(camera).set(share)

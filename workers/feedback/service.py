@@ -46,10 +46,16 @@ class FeedbackLoop:
 
 
 @contextmanager
-def running(client: Client, keys: Keys, registry: CollectorRegistry, holds: Callable[[], bool]) -> Iterator[None]:
-    """Run the feedback stage while the block runs."""
+def running(
+    client: Client,
+    keys: Keys,
+    registry: CollectorRegistry,
+    holds: Callable[[], bool],
+    planned: Callable[[str], bool] = lambda _: True,
+) -> Iterator[None]:
+    """Run the feedback stage while the block runs; figures are shown of ``planned`` cameras."""
     stop = StopSignal()
-    loop = FeedbackLoop(FeedbackStage(client, keys, registry), holds)
+    loop = FeedbackLoop(FeedbackStage(client, keys, registry, planned=planned), holds)
     thread = threading.Thread(target=loop.run, args=(stop,), name="feedback", daemon=True)
     thread.start()
     try:

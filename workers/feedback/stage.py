@@ -39,12 +39,13 @@ class FeedbackStage:
         keys: Keys,
         registry: CollectorRegistry,
         clock: Callable[[], float] = time.monotonic,
+        planned: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """Use a command client of the state endpoint; ``clock`` gives monotonic seconds."""
+        """Use a command client of the state endpoint; ``clock`` gives monotonic seconds, ``planned`` who is shown."""
         self._desk = FeedbackDesk(client, keys)
         self._letters = DeadLetters(client, keys)
         self._clock = clock
-        self.precision = AlarmPrecision(registry)
+        self.precision = AlarmPrecision(registry, planned=planned)
         self._lines = OncePer()
         self._since_ms, self._erased, self._prune_at = -1, "", 0.0
 
@@ -56,6 +57,7 @@ class FeedbackStage:
         """
         looked = sum(self._take_in(number) for number in self._desk.busy())
         self._follow()
+        self.precision.tidy()
         if self._clock() >= self._prune_at:
             self._prune_at = self._clock() + PRUNE_EVERY_S
             self._desk.prune()

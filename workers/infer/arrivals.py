@@ -15,10 +15,17 @@ MAX_HEADER_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame in hand: its entry in the stream and its header."""
+    """One frame in hand.
+
+    Attributes:
+        entry: Its entry in the stream.
+        header: Its header.
+        read_at: When it was read, monotonic, s; 0 where nobody asks.
+    """
 
     entry: FrameEntry
     header: FrameHeader
+    read_at: float = 0.0
 
     @property
     def camera(self) -> str:
@@ -66,8 +73,8 @@ class Arrivals:
     foreign: list[tuple[FrameEntry, WireError]] = field(default_factory=list)
 
 
-def sort_entries(entries: Iterable[FrameEntry]) -> Arrivals:
-    """Read the header of each entry and sort it; nothing here looks at pixels."""
+def sort_entries(entries: Iterable[FrameEntry], now: float = 0.0) -> Arrivals:
+    """Read the header of each entry and sort it, at ``now``, monotonic, s; nothing here looks at pixels."""
     arrivals = Arrivals()
     for entry in entries:
         try:
@@ -78,9 +85,9 @@ def sort_entries(entries: Iterable[FrameEntry]) -> Arrivals:
         if isinstance(message, CameraMark):
             arrivals.marks.append(Mark(entry, message))
         elif entry.deliveries > 1:
-            arrivals.suspects.append(Frame(entry, message))
+            arrivals.suspects.append(Frame(entry, message, now))
         else:
-            arrivals.frames.append(Frame(entry, message))
+            arrivals.frames.append(Frame(entry, message, now))
     return arrivals
 
 

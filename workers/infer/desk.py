@@ -14,6 +14,7 @@ from workers.infer.arrivals import Mark
 from workers.infer.metrics import InferMetrics
 from workers.infer.outbox import Outbox
 from workers.infer.outcomes import Finished, Reporter, letter_of
+from workers.infer.ways import UNTOLD, Ways
 
 _log = Log("infer")
 MAX_DETAIL = 200
@@ -31,6 +32,7 @@ class Desk:
     reporter: Reporter
     metrics: InferMetrics
     worker: str
+    ways: Ways = UNTOLD
 
     def finish(self, finished: Sequence[Finished]) -> bool:
         """Publish the results of frames, dead letters first."""
@@ -38,10 +40,13 @@ class Desk:
         for one in finished:
             if one.outcome is Outcome.DEAD and not self._bury(one):
                 return False
-        if not self.outbox.publish([self.reporter.result(one) for one in finished]):
+        places = self.ways.places(finished)
+        named = [self.reporter.result(one, place and place.text()) for one, place in zip(finished, places, strict=True)]
+        if not self.outbox.publish(named):
             return False
         if finished:
             self.metrics.time_stage("publish", time.perf_counter() - began)
+            self.ways.tell(finished, places)
         for one in finished:
             self._count(one)
         return True

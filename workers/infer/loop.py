@@ -24,7 +24,7 @@ from workers.infer.arrivals import Arrivals, Frame, sort_entries
 from workers.infer.batcher import Batcher, BatchLimits
 from workers.infer.brokerclock import BrokerClock
 from workers.infer.candidates import Candidates
-from workers.infer.decoding import FrameDecoder
+from workers.infer.decoding import Decoder
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
 from workers.infer.flight import Flight
@@ -54,7 +54,7 @@ class Parts:
     intake: Intake
     watch: Watch
     clock: BrokerClock
-    decoder: FrameDecoder
+    decoder: Decoder
     looker: Looker
     examiner: Examiner
     desk: Desk
@@ -81,6 +81,7 @@ class InferLoop:
         self._batcher: Batcher[Frame] = Batcher(parts.limits)
         self._suspects: deque[Frame] = deque()
         self._ready: list[Decoded] = []
+        self._decode_s = 0.0
         self._flight: Flight[_Landed] | None = None
         self._examining = False
 
@@ -107,7 +108,7 @@ class InferLoop:
             self._flight.wait(IN_FLIGHT_BLOCK_S)  # one batch ahead at most, and nothing beside a suspect
             return
         entries = self._p.intake.fetch(self._block_s(now))
-        self._receive(sort_entries(self._p.holdings.unknown(entries)))
+        self._receive(sort_entries(self._p.holdings.unknown(entries), time.monotonic()))
         self._shed()
         if not self._suspects:
             self._prepare()
@@ -149,7 +150,9 @@ class InferLoop:
             self._ready = self._decoded(frames)
 
     def _decoded(self, frames: Sequence[Frame]) -> list[Decoded]:
+        began = time.perf_counter()
         answers = self._p.decoder.decode([frame.jpeg for frame in frames])
+        self._decode_s = time.perf_counter() - began
         good: list[Decoded] = []
         bad: list[Finished] = []
         for frame, answer in zip(frames, answers, strict=True):
@@ -165,13 +168,15 @@ class InferLoop:
             return
         if self._ready:
             batch, self._ready = self._ready, []
-            self._fly(lambda: self._looked_at(batch), examining=False)
+            decode_s = self._decode_s
+            self._fly(lambda: self._looked_at(batch, decode_s), examining=False)
         elif self._suspects:
             suspect = self._suspects.popleft()
             _log.warning("suspect", camera=suspect.camera, tries=suspect.entry.deliveries - 1)
             self._fly(lambda: self._p.examiner.examine(suspect), examining=True)
 
-    def _looked_at(self, batch: list[Decoded]) -> list[Finished]:
+    def _looked_at(self, batch: list[Decoded], decode_s: float) -> list[Finished]:
+        self._p.desk.ways.begin(decode_s)
         finished, candidates = self._p.looker.look(batch), self._p.candidates
         return finished if candidates is None else candidates.illustrate(batch, finished)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from common.metrics import (
     BATCH_BUCKETS,
     LATENCY_BUCKETS_S,
@@ -11,6 +13,7 @@ from common.metrics import (
     Counter,
     Gauge,
     Histogram,
+    forget_camera,
 )
 from common.schema import ModelRef
 from workers.infer.outcomes import Signature
@@ -20,7 +23,12 @@ class InferMetrics:
     """All series of an infer worker, made against a registry of the caller's.
 
     Every frame that a worker finishes is counted once: as processed, or as dropped with its reason.
+
+    Attributes:
+        listener: Told of stages as `time_stage` is; None for nobody.
     """
+
+    listener: Callable[[str, float], None] | None = None
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.broker = BrokerMetrics(registry)
@@ -45,6 +53,9 @@ class InferMetrics:
         )
         self.stage = Histogram(
             "maskwatch_stage_seconds", "Time in each stage.", ["stage"], buckets=STAGE_BUCKETS_S, registry=registry
+        )
+        self.decode_fallbacks = Counter(
+            "maskwatch_decode_fallbacks_total", "Frames that the CPU decoded in place of the GPU.", registry=registry
         )
         self.capture_to_result = Histogram(
             "maskwatch_capture_to_result_seconds",
@@ -103,6 +114,11 @@ class InferMetrics:
             "maskwatch_shadow_skipped_total", "Batches due for comparison and left out.", ["reason"], registry=registry
         )
 
+    def forget(self, camera: str) -> None:
+        """Show nothing more of a camera that left the plan."""
+        for series in (self.processed, self.dropped, self.trimmed_pending, self.backlog):
+            forget_camera(series, camera)
+
     def tell_models(self, signature: Signature, generation: int) -> None:
         """Show which models are in service, and these only."""
         now = {("detector", *_labels(signature.detector)), ("classifier", *_labels(signature.classifier))}
@@ -116,6 +132,8 @@ class InferMetrics:
     def time_stage(self, stage: str, seconds: float) -> None:
         """Note how long a stage took; a `StageTimer`."""
         self.stage.labels(stage).observe(seconds)
+        if self.listener is not None:
+            self.listener(stage, seconds)
 
 
 def _labels(ref: ModelRef) -> tuple[str, str, str]:

@@ -66,8 +66,8 @@ class Reporter:
         self.now = broker_now
         self._worker = worker
 
-    def result(self, finished: Finished) -> tuple[int, bytes]:
-        """Write a frame's result: its partition and its bytes on the wire."""
+    def result(self, finished: Finished, traceparent: str | None = None) -> tuple[int, bytes]:
+        """Write a frame's result: its partition and its bytes on the wire; ``traceparent`` replaces its own."""
         frame, header = finished.frame, finished.frame.header
         width, height = finished.size or (header.width, header.height)
         by = finished.by if finished.outcome is Outcome.OK else None
@@ -88,7 +88,7 @@ class Reporter:
             classifier=by.classifier if by else None,
             backend=by.backend if by else "",
             worker=self._worker,
-            traceparent=header.traceparent,
+            traceparent=traceparent or header.traceparent,
         )
         return frame.entry.partition, encode(message)
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from common.allocator import share_one_arena
 from common.broker.client import Client, connect
+from common.broker.fitness import probe
 from common.broker.frames import FrameReader, Janitor, broker_now_ms
 from common.broker.layout import agreed_layout
 from common.broker.plans import PlanStore
@@ -23,9 +24,9 @@ from common.log import Log
 from common.metrics import CollectorRegistry, process_registry
 from common.partition import Keys
 from common.settings import ModelsSettings, ServiceSettings, load
+from common.tracing import Tracing, opened_tracing
 from workers.infer.brokerclock import BrokerClock
 from workers.infer.candidates import Candidates
-from workers.infer.decoding import FrameDecoder
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
 from workers.infer.holdings import Holdings
@@ -35,6 +36,7 @@ from workers.infer.looking import Looker
 from workers.infer.loop import InferLoop, Parts
 from workers.infer.metrics import InferMetrics
 from workers.infer.models import Models, opened_models
+from workers.infer.opening import decoder_for
 from workers.infer.outbox import Backoff, Outbox, Patience
 from workers.infer.outcomes import Reporter
 from workers.infer.picturing import Picturing
@@ -43,6 +45,7 @@ from workers.infer.settings import InferSettings
 from workers.infer.shadow import Shadow
 from workers.infer.solo import Solo
 from workers.infer.watch import Watch, Watched
+from workers.infer.ways import Ways
 
 _log = Log("infer")
 
@@ -67,8 +70,9 @@ def run(connection: ServiceSettings, infer: InferSettings, stop: StopSignal) -> 
     share_one_arena()
     rules = load(ModelsSettings)
     registry = process_registry()
-    worker = _Worker(connection, infer, InferMetrics(registry), Progress(), _State())
     with ExitStack() as stack:
+        tracing = stack.enter_context(opened_tracing("infer", connection, registry, stop))
+        worker = _Worker(connection, infer, InferMetrics(registry), Progress(), _State(), tracing)
         _show_health(worker, registry, stack)
         models = stack.enter_context(opened_models(rules, connection, infer, worker.metrics))
         stack.callback(models.serving.close)
@@ -117,6 +121,7 @@ class _Worker:
     metrics: InferMetrics
     progress: Progress
     state: _State
+    tracing: Tracing
 
 
 def _show_health(worker: _Worker, registry: CollectorRegistry, stack: ExitStack) -> None:
@@ -151,15 +156,16 @@ def _serve(worker: _Worker, clients: _Clients, models: Models, stop: StopSignal)
 def _parts(worker: _Worker, clients: _Clients, ends: _Ends, patience: Patience) -> Parts:
     infer, metrics = worker.infer, worker.metrics
     reader, clock, looker = ends.reader, ends.clock, ends.looker
-    reporter = Reporter(infer.consumer, clock.now)
+    reporter, ways = Reporter(infer.consumer, clock.now), Ways(worker.tracing)
+    metrics.listener = ways.time_stage if worker.tracing.exports else None
     return Parts(
         intake=Intake(reader, clock, _read_limits(infer), patience, metrics),
         watch=Watch(_watched(worker, clients, reader), metrics, infer.frames_kept_s),
         clock=clock,
-        decoder=FrameDecoder(infer.decode_threads, reduced=infer.reduced_decoding, timer=metrics.time_stage),
+        decoder=decoder_for(looker.serving.current.pipeline.backend, infer, metrics),
         looker=looker,
         examiner=Examiner(looker, Solo(infer), infer.reduced_decoding),
-        desk=Desk(_outbox(worker, clients, patience), reporter, metrics, infer.consumer),
+        desk=Desk(_outbox(worker, clients, patience), reporter, metrics, infer.consumer, ways),
         holdings=Holdings(),
         progress=worker.progress,
         patience=patience,
@@ -179,6 +185,7 @@ def _watched(worker: _Worker, clients: _Clients, reader: FrameReader) -> Watched
         frames=VitalSigns(clients.frames, "frames", metrics.broker),
         state=VitalSigns(clients.state, "state", metrics.broker),
         floor=worker.connection.privacy_floor,
+        on_plan=worker.tracing.follow,
     )
 
 
@@ -215,7 +222,7 @@ def _connected(connection: ServiceSettings, infer: InferSettings, stop: StopSign
             try:
                 clients = _connect(connection, infer, stack)
             except BrokerUnavailableError as error:
-                _log.warning("waiting_for_broker", code=error.code)
+                _log.warning("waiting_for_broker", code=error.code, cause=str(error))
                 stop.wait(backoff.next_s())
         yield clients
 
@@ -230,6 +237,8 @@ def _connect(connection: ServiceSettings, infer: InferSettings, stack: ExitStack
     stack.callback(state.close)
     models = connect(connection.state_url, password=state_secret)
     stack.callback(models.close)
+    probe(frames, "frames")
+    probe(state, "state")
     partitions = agreed_layout(state, connection.prefix, connection.partitions)
     return _Clients(frames, blocking, state, models, Keys(connection.prefix, partitions))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,7 +14,8 @@ from common.broker.plans import PlanStore
 from common.broker.vitals import VitalSigns
 from common.errors import BrokerError, SitePlanError
 from common.log import Log, OncePer
-from common.siteplan import PrivacyMode
+from common.siteplan import PrivacyMode, SitePlan
+from common.tracing import OFF
 from workers.infer.metrics import InferMetrics
 
 LOOK_EVERY_S = 1.0
@@ -23,7 +25,10 @@ _log = Log("infer")
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is looked at: the published plan, none of weaker privacy than ``floor``; the frames; how brokers fare."""
+    """What is looked at: the published plan, none of weaker privacy than ``floor``; the frames; how brokers fare.
+
+    ``on_plan`` is told of each plan before its cameras are read.
+    """
 
     plans: PlanStore
     reader: FrameReader
@@ -31,6 +36,7 @@ class Watched:
     frames: VitalSigns
     state: VitalSigns
     floor: PrivacyMode = "full"
+    on_plan: Callable[[SitePlan], None] = OFF.follow
 
 
 class Watch:
@@ -88,6 +94,7 @@ class Watch:
             self._metrics.plans_unusable.inc()
             _log.error("plan_unusable", version=self._feed.version, error=str(error)[:300])
         if plan is not None:
+            self._watched.on_plan(plan)
             planned = tuple(camera.id for camera in plan.cameras)
             self._leaving |= dict.fromkeys(set(self._planned) - set(planned), now + LINGER_S)
             self._planned = planned
@@ -95,7 +102,7 @@ class Watch:
         for camera in [name for name, until in self._leaving.items() if until <= now or name in self._planned]:
             del self._leaving[camera]
             if camera not in self._planned:
-                self._metrics.backlog.remove(camera)
+                self._metrics.forget(camera)
         self.cameras = (*self._planned, *self._leaving)
 
     def _frames(self) -> None:

@@ -148,6 +148,7 @@ class SiteLoop:
             return
         if plan is not None:
             self._plan = plan
+            self._around.metrics.keep(zone.id for zone in plan.zones)
             if self._held is not None:
                 self._held.judge.follow(plan, self._around.streams.now_ms())
 

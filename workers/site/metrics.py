@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from common.events import WINDOW_TYPE, CloudEvent, WindowData
@@ -13,6 +14,7 @@ class SiteMetrics:
     """The site stage's series. They grow after a commit, so that work done twice is counted once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._places: set[str] | None = None
         self.held = Gauge(
             "maskwatch_site_stage_held", "1 in the process whose site stage is at work.", registry=registry
         )
@@ -68,9 +70,19 @@ class SiteMetrics:
             series.inc(number)
         self.late.inc(noted.late)
 
+    def keep(self, zones: Iterable[str]) -> None:
+        """Show nothing more of places that are no ``zones`` of the plan, nor the site."""
+        known = self._places = {"site", *zones}
+        for series in (self.persons, self.compliance):
+            (family,) = series.collect()
+            for place in {sample.labels["place"] for sample in family.samples} - known:
+                series.remove_by_labels({"place": place})
+
     def _show(self, window: WindowData) -> None:
         """Show a window's figures; what it withholds shows nothing, not what was there before."""
         place = window.zone or "site"
+        if self._places is not None and place not in self._places:
+            return
         for verdict in ("masked", "incorrect", "unmasked", "undetermined"):
             number = getattr(window, verdict)
             if number is not None:
