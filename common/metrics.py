@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
@@ -17,8 +19,7 @@ __all__ = [
     "Counter",
     "Gauge",
     "Histogram",
-    "cameras_of",
-    "forget_camera",
+    "forget_cameras",
     "process_registry",
 ]
 
@@ -33,15 +34,12 @@ def process_registry() -> CollectorRegistry:
     return registry
 
 
-def cameras_of(series: Counter | Gauge) -> set[str]:
-    """Give the cameras of which a series with a label ``camera`` shows something."""
+def forget_cameras(series: Counter | Gauge, gone: Callable[[str], bool]) -> None:
+    """Show nothing more of some cameras in a series with a label ``camera``, whatever its other labels say."""
     (family,) = series.collect()
-    return {sample.labels["camera"] for sample in family.samples}
-
-
-def forget_camera(series: Counter | Gauge, camera: str) -> None:
-    """Show nothing more of a camera in a series that has a label ``camera``, whatever its other labels say."""
-    series.remove_by_labels({"camera": camera})
+    for labels in {tuple(sample.labels.items()) for sample in family.samples}:
+        if gone(dict(labels)["camera"]):
+            series.remove(*(value for _, value in labels))
 
 
 class BrokerMetrics:

@@ -1,6 +1,6 @@
 """Results in the light form in which the judge reads them: the same fields and the same limits as `common.schema`.
 
-The judge reads every result of a site. `read_record` takes a quarter of the time of `common.schema.read_result`, which
+The judge reads every result of a site. `read_record` takes a third of the time of `common.schema.read_result`, which
 stays the contract: whatever is not plainly one of our own results is left to it, with its errors.
 """
 

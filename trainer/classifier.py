@@ -75,7 +75,11 @@ class ClassifierTask:
         return chances
 
     def doubt(self) -> None:
-        """Leave out, for the epoch to come, training faces whose label the network finds next to impossible."""
+        """Leave out, for the epoch to come, training faces whose label the network finds next to impossible.
+
+        Raises:
+            TrainingError: Fewer than two classes would be left; nothing is left out.
+        """
         faces, learning = self.train_faces, [(module, module.training) for module in self.network.modules()]
         own = np.empty(len(faces.labels), np.float32)
         said = np.empty(len(faces.labels), np.int64)
@@ -87,6 +91,11 @@ class ClassifierTask:
         for module, was in learning:
             module.training = was
         believed = own >= self.settings.doubt
+        if len(np.unique(faces.labels[believed])) < 2:
+            raise TrainingError(
+                f"the network doubts {(~believed).sum()} of {len(believed)} labels and leaves fewer than two classes "
+                "to learn from; doubt later (--doubt-after) or less (--doubt)"
+            )
         self.weights = self.weigh(believed)
         self.doubted = [
             f"{faces.names[i]} {faces.boxes[i].round().astype(int).tolist()}: "

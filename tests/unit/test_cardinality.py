@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -112,26 +113,27 @@ def finished(camera: str) -> Iterable[Finished]:
     yield Finished(frame, Outcome.OK)
     yield from (Finished(frame, Outcome.SKIPPED, reason) for reason in (STALE, OVERTAKEN))
     yield from (Finished(frame, Outcome.REJECTED, reason) for reason in REJECTED)
-    yield from (Finished(frame, Outcome.DEAD, reason) for reason in (FAILED, KILLED, TIMEOUT, GARBLED))
+    yield Finished(frame, Outcome.DEAD, FAILED)
 
 
 def test_an_infer_worker_that_reads_a_thousand_cameras(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("CRITICAL", "maskwatch.infer")  # four thousand dead letters
+    caplog.set_level("CRITICAL", "maskwatch.infer")  # a thousand dead letters
     metrics = InferMetrics(registry)
     outbox = Outbox(Written(), Written(), Patience(StopSignal(), 1.0), lambda _: None)
     desk = Desk(outbox, Reporter("host-0", lambda: 1.79e9), metrics, "host-0")
     fixed = len(series(registry))
     for camera in CAMERAS:
-        assert desk.finish(list(finished(camera)))
+        ends = list(finished(camera))
+        assert desk.finish(ends)
         metrics.backlog.labels(camera).set(0.1)
         metrics.trimmed_pending.labels(camera).inc()
+    assert desk.finish([replace(ends[-1], reason=reason) for reason in (KILLED, TIMEOUT, GARBLED)])
     assert by_camera(registry) == dict.fromkeys(CAMERAS, EACH["infer"])
     assert len(series(registry)) - fixed <= EACH["infer"] * len(CAMERAS) + REST
     check_labels(registry)
-    for camera in CAMERAS[1:]:
-        metrics.forget(camera)
+    metrics.forget({*CAMERAS[1:]})
     assert by_camera(registry) == {CAMERAS[0]: EACH["infer"]}
 
 
@@ -146,13 +148,13 @@ def test_a_judge_of_a_thousand_cameras_whose_alarms_people_judged(registry: Coll
     planned = set(CAMERAS)
     alarms = AlarmPrecision(registry, planned=lambda camera: camera in planned)
     fixed = len(series(registry))
+    given = tuple(
+        GivenLabel.model_validate({"label": label, "by": f"person {at}", "at": 1.79e9 + at})
+        for at, label in enumerate(get_args(FeedbackLabel))
+    )
     for camera in CAMERAS:
         judge.trimmed.labels(camera, "trimmed").inc()
         for number, verdict in enumerate([*get_args(Verdict), None]):
-            given = tuple(
-                GivenLabel.model_validate({"label": label, "by": f"person {at}", "at": 1.79e9 + at})
-                for at, label in enumerate(get_args(FeedbackLabel))
-            )
             alarms.take(a_record(f"{camera} {number}", camera, verdict, given))
     assert by_camera(registry) == dict.fromkeys(CAMERAS, EACH["judge"])
     assert len(series(registry)) - fixed <= EACH["judge"] * len(CAMERAS) + REST

@@ -11,6 +11,7 @@ import torch
 
 from common.errors import TrainingError
 from common.images import Picture
+from common.models.manifest import bundled
 from common.models.networks import build_classifier
 from trainer.augment import framed
 from trainer.classifier import ClassifierTask
@@ -18,6 +19,7 @@ from trainer.corrections import correct, read_corrections
 from trainer.faces import PATCH_SIDE, CutFace, FaceSet, gather
 from trainer.fit import fit
 from trainer.settings import ClassifierSettings, Schedule
+from trainer.stem import load_teacher, take_over
 
 MASK, NO_MASK = range(2)
 NOWHERE = np.full((5, 2), np.nan, np.float32)
@@ -78,33 +80,49 @@ def faces_with_a_wrong_label() -> FaceSet:
     return gather([*faces, face("wrong.jpg", MASK, patch=wrong), face("val.jpg", MASK, train=False)])
 
 
-def test_a_face_whose_label_is_next_to_impossible_is_left_out_and_listed(tmp_path: Path) -> None:
+def learnt(run: Path) -> ClassifierTask:
+    """A task whose network knows the colours, before labels are doubted for the first time."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    schedule = Schedule(epochs=10, batch=9, rate=3e-3, warm_up=0)
-    settings = ClassifierSettings(run=tmp_path, side=32, drawn_masks=0, schedule=schedule, doubt=0.4, doubt_after=10)
-    task = ClassifierTask(build_classifier(dropout=0.2), faces_with_a_wrong_label(), settings, torch.device("cpu"))
-    fit(task, schedule, tmp_path)
+    schedule = Schedule(epochs=4, batch=9, rate=1e-3, warm_up=0)
+    settings = ClassifierSettings.model_validate(
+        {"run": run, "side": 32, "drawn_masks": 0, "samples": 90, "schedule": schedule, "doubt": 0.4, "doubt_after": 4}
+    )
+    network = build_classifier(dropout=0.2)
+    take_over(network, load_teacher(bundled("classifier"), "classifier"))  # what it begins with has to be of use
+    task = ClassifierTask(network, faces_with_a_wrong_label(), settings, torch.device("cpu"))
+    fit(task, schedule, run)
+    return task
+
+
+def test_a_face_whose_label_is_next_to_impossible_is_left_out_and_listed(tmp_path: Path) -> None:
+    """The doubts of an epoch come from the weights at its beginning, so that a resumed run has the same."""
+    task = learnt(tmp_path)
     assert task.doubted == []
     assert task.weights[-1] > 0
     learning = task.network.training
-    next(iter(task.batches(10)))
+    next(iter(task.batches(4)))
     assert any(line.startswith("wrong.jpg") and line.endswith("looks like no_mask") for line in task.doubted)
     assert task.weights[-1] == 0
     assert task.weights.sum() == pytest.approx(1)
     assert task.network.training is learning
-
-
-def test_an_epoch_of_doubts_can_be_repeated(tmp_path: Path) -> None:
-    """The doubts of an epoch come from the weights at its beginning, so a resumed run has the same."""
-    torch.manual_seed(1)
-    settings = ClassifierSettings(run=tmp_path, side=32, drawn_masks=0, schedule=Schedule(batch=9), doubt=0.35)
-    task = ClassifierTask(build_classifier(), faces_with_a_wrong_label(), settings, torch.device("cpu"))
-    task.doubt()
     first = (task.weights.copy(), list(task.doubted))
     task.doubt()
     assert np.array_equal(first[0], task.weights)
     assert first[1] == task.doubted
+
+
+def test_a_network_that_doubts_everybody_ends_the_run_with_a_clear_error(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    settings = ClassifierSettings(run=tmp_path, side=32, drawn_masks=0, doubt=0.45, doubt_after=1)
+    network = build_classifier()
+    with torch.no_grad():
+        network.output.bias.copy_(torch.tensor([-50.0, -50.0, 50.0]))  # it says "incorrect" to everybody
+    task = ClassifierTask(network, faces_with_a_wrong_label(), settings, torch.device("cpu"))
+    weights = task.weights.copy()
+    with pytest.raises(TrainingError, match="leaves fewer than two classes"):
+        task.batches(1)
+    np.testing.assert_array_equal(task.weights, weights)
 
 
 def test_a_framed_face_keeps_its_middle_and_loses_its_surroundings() -> None:

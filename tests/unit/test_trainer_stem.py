@@ -101,14 +101,13 @@ def test_a_classifiers_stem_follows_its_teacher(tmp_path: Path) -> None:
     network = build_classifier("mobilenet_v2_dense")
     shared = take_over(network, teacher)
     assert shared == len([name for name in network.state_dict() if not name.startswith("backbone.0.")])
-    settings = classifier_settings(tmp_path, architecture="mobilenet_v2_dense", samples=90)
+    settings = classifier_settings(tmp_path, architecture="mobilenet_v2_dense", samples=180)
     history = fit(
         StemLesson(ClassifierTask(network, coloured_faces(), settings, CPU), teacher, normalised),
         settings.schedule,
         tmp_path,
     )
-    errors = [record["stem_error"] for record in history]
-    assert errors == sorted(errors, reverse=True)
+    assert history[-1]["stem_error"] < 0.95 * history[0]["stem_error"]
     behind = {name: t for name, t in network.state_dict().items() if not name.startswith("backbone.0.")}
     assert all(torch.equal(tensor, teacher.state_dict()[name]) for name, tensor in behind.items())
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from common.feedback import FeedbackRecord, GivenLabel
-from common.metrics import CollectorRegistry, Counter, Gauge, forget_camera
+from common.metrics import CollectorRegistry, Counter, Gauge, forget_cameras
 
 WINDOW = 200
 """Alarms of a camera that count: the ones judged last."""
@@ -78,17 +78,16 @@ class AlarmPrecision:
 
     def forget(self) -> None:
         """Drop all alarms, as before a fresh start; what was counted stays counted."""
-        for camera in self._right:
-            for gauge in (self.precision, self.judged, self.contested):
-                forget_camera(gauge, camera)
+        for gauge in (self.precision, self.judged, self.contested):
+            forget_cameras(gauge, self._right.__contains__)
         self._right, self._contested = {}, {}
 
     def tidy(self) -> None:
         """Show nothing more of cameras that left the plan, and those that came back."""
-        for camera in [name for name in self._shown if not self._planned(name)]:
-            for series in (self.precision, self.judged, self.contested, self.given):
-                forget_camera(series, camera)
-            self._shown.discard(camera)
+        gone = {name for name in self._shown if not self._planned(name)}
+        for series in (self.precision, self.judged, self.contested, self.given) if gone else ():
+            forget_cameras(series, gone.__contains__)
+        self._shown -= gone
         for camera in self._right.keys() - self._shown:
             self._show(camera)
 

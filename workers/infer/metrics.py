@@ -13,7 +13,7 @@ from common.metrics import (
     Counter,
     Gauge,
     Histogram,
-    forget_camera,
+    forget_cameras,
 )
 from common.schema import ModelRef
 from workers.infer.outcomes import Signature
@@ -114,10 +114,10 @@ class InferMetrics:
             "maskwatch_shadow_skipped_total", "Batches due for comparison and left out.", ["reason"], registry=registry
         )
 
-    def forget(self, camera: str) -> None:
-        """Show nothing more of a camera that left the plan."""
+    def forget(self, cameras: set[str]) -> None:
+        """Show nothing more of cameras that left the plan."""
         for series in (self.processed, self.dropped, self.trimmed_pending, self.backlog):
-            forget_camera(series, camera)
+            forget_cameras(series, cameras.__contains__)
 
     def tell_models(self, signature: Signature, generation: int) -> None:
         """Show which models are in service, and these only."""

@@ -99,10 +99,10 @@ class Watch:
             self._leaving |= dict.fromkeys(set(self._planned) - set(planned), now + LINGER_S)
             self._planned = planned
             _log.info("plan", version=self._feed.in_force, cameras=len(planned))
-        for camera in [name for name, until in self._leaving.items() if until <= now or name in self._planned]:
-            del self._leaving[camera]
-            if camera not in self._planned:
-                self._metrics.forget(camera)
+        settled = {name for name, until in self._leaving.items() if until <= now or name in self._planned}
+        self._leaving = {name: until for name, until in self._leaving.items() if name not in settled}
+        if gone := settled.difference(self._planned):
+            self._metrics.forget(gone)
         self.cameras = (*self._planned, *self._leaving)
 
     def _frames(self) -> None:

@@ -14,8 +14,7 @@ from common.metrics import (
     Counter,
     Gauge,
     Histogram,
-    cameras_of,
-    forget_camera,
+    forget_cameras,
 )
 
 
@@ -56,9 +55,7 @@ class JudgeMetrics:
 
     def forget(self, planned: Callable[[str], bool]) -> None:
         """Show nothing more of cameras that are not ``planned``."""
-        for camera in cameras_of(self.trimmed):
-            if not planned(camera):
-                forget_camera(self.trimmed, camera)
+        forget_cameras(self.trimmed, lambda camera: not planned(camera))
 
     def count_events(self, events: list[CloudEvent]) -> None:
         """Count events that were logged just now."""

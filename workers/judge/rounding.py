@@ -1,4 +1,4 @@
-"""Rounding to five places, as every position is stored; the built-in goes by way of text and was a fifth of judging."""
+"""Rounding to five places, as every position is stored; the built-in goes by way of text, which takes longer."""
 
 from __future__ import annotations
 
