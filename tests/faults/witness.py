@@ -134,7 +134,7 @@ class Witness:
         """Say whether every camera's producer has said its last word, in a session from ``session_after`` on."""
         last = set()
         for partition in range(self.keys.partitions):
-            for _, fields in call(self.state, "XREVRANGE", self.keys.results(partition), "+", "-", "COUNT", 200):
+            for _, fields in call(self.state, "XREVRANGE", self.keys.results(partition), "+", "-", "COUNT", 2000):
                 message = read_result(fields[b"r"])
                 if isinstance(message, MarkResult) and message.mark.final and message.mark.session >= session_after:
                     last.add(message.camera)
