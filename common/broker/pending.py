@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -33,6 +34,7 @@ class PendingList:
         self._keys = keys
         self._consumer = consumer
         self._unacked: dict[str, set[str]] = defaultdict(set)
+        self._claiming = threading.Lock()
 
     def hold(self, entries: Iterable[FrameEntry]) -> None:
         """Take note that the caller works on these."""
@@ -54,15 +56,21 @@ class PendingList:
         return known
 
     def touch(self, entries: Iterable[FrameEntry]) -> None:
-        """Restart the idle time of entries in work; their delivery count stays (JUSTID)."""
-        self._claim_ids(entries, ("JUSTID",))
+        """Restart the idle time of entries in work; their delivery count stays (JUSTID).
+
+        What was handed over meanwhile is left alone: the next worker would wait for it, or lose it to one that ends.
+        """
+        with self._claiming:
+            ours = [entry for entry in entries if entry.entry_id in self.held.get(entry.camera, ())]
+            self._claim_ids(ours, ("JUSTID",))
 
     def hand_over(self, entries: Iterable[FrameEntry]) -> None:
         """Let the next worker that looks take these at once; their delivery count stays until it does."""
         entries = list(entries)
-        self._claim_ids(entries, ("IDLE", HANDED_OVER_IDLE_MS, "JUSTID"))
-        for entry in entries:
-            self.held[entry.camera].discard(entry.entry_id)
+        with self._claiming:
+            self._claim_ids(entries, ("IDLE", HANDED_OVER_IDLE_MS, "JUSTID"))
+            for entry in entries:
+                self.held[entry.camera].discard(entry.entry_id)
 
     def own(self, camera: str, *, count_it: bool) -> list[FrameEntry]:
         """Take out what the broker says we have and our caller does not: lost replies, or a former life's work.

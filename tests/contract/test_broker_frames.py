@@ -192,6 +192,21 @@ def test_b14_a_worker_that_ends_hands_its_frames_over_at_once(any_brokers: Broke
     assert [(entry.header, entry.deliveries) for entry in staying.reclaim(10, 10)] == [(b"0", 2), (b"1", 2)]
 
 
+@pytest.mark.parametrize("heir_comes", ["before", "after"])
+def test_a_late_keepalive_takes_nothing_back_that_was_handed_over(any_brokers: Brokers, heir_comes: str) -> None:
+    """The keeper's thread may be one step behind: it neither hides frames from the heir nor takes them from it."""
+    fill(any_brokers, "cam", 2)
+    leaving, heir = any_brokers.reader("leaving", "cam"), any_brokers.reader("heir", "cam")
+    entries = leaving.read(2, 2, MIB, 0)
+    leaving.hand_over(entries)
+    found = heir.reclaim(10, 10) if heir_comes == "before" else []
+    leaving.keepalive(entries)
+    found = found or heir.reclaim(10, 10)
+    assert [entry.header for entry in found] == [b"0", b"1"]
+    holders = call(any_brokers.frames, "XPENDING", any_brokers.keys.frames("cam"), "infer")["consumers"]
+    assert [holder["name"] for holder in holders] == [b"heir"]
+
+
 def test_b15_a_lost_group_is_made_again_and_loses_no_frame(private_broker: EmbeddedBroker) -> None:
     """After FLUSHALL reading goes on from the oldest frame there is, the loss is counted, and no hot loop arises."""
     client = connect(private_broker.url)
