@@ -109,7 +109,7 @@ class FaceReading(BaseModel):
     landmarks: tuple[tuple[Relative, Relative], ...] = ()
     """Right eye, left eye, nose, right and left corner of the mouth, relative to the frame; or none."""
     blur: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """Variance of the Laplacian over the face at the classifier's size; small is blurred."""
+    """Variance of the Laplacian over the face, as crops of 112 px show it; small is blurred."""
     picture: PictureNote | None = None
     """Where infer has left a picture of it, for at most half a minute unless an event names it."""
 

@@ -166,3 +166,12 @@ def test_a_blurred_face_measures_smaller_than_a_sharp_one() -> None:
     assert values[0] > 3 * values[1] > 0
     assert blur_of(np.empty((0, 112, 112, 3), np.uint8), 0.25).shape == (0,)
     assert blur_of(np.full((1, 112, 112, 3), 200, np.uint8), 0.25)[0] == 0
+
+
+@pytest.mark.parametrize("face_px", [24, 40])
+@pytest.mark.parametrize("side", [80, 96, 160])
+def test_a_faces_sharpness_hardly_depends_on_the_side_that_the_classifier_takes(face_px: int, side: int) -> None:
+    """Else a network of another size would move faces across the judge's thresholds."""
+    small = resize(portrait(), (face_px, face_px))
+    there, usual = (blur_of(resize(small, (px, px))[None], 0.25)[0] for px in (side, 112))
+    assert 0.6 < there / usual < 1.6

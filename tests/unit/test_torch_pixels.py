@@ -86,10 +86,11 @@ def test_crops_agree_with_those_of_the_cpu(size: tuple[int, int]) -> None:
     assert apart(ours, theirs) <= 1
 
 
+@pytest.mark.parametrize("side", [80, 112])
 @pytest.mark.parametrize("margin", [0.0, 0.25])
-def test_sharpness_agrees_with_that_of_the_cpu(margin: float) -> None:
+def test_sharpness_agrees_with_that_of_the_cpu(margin: float, side: int) -> None:
     crops = np.stack(
-        [picture(112, 112, 8), resize(picture(20, 20, 9), (112, 112)), np.full((112, 112, 3), 200, np.uint8)]
+        [picture(side, side, 8), resize(picture(20, 20, 9), (side, side)), np.full((side, side, 3), 200, np.uint8)]
     )
     ours, theirs = blur_all(torch.from_numpy(crops), margin).numpy(), blur_of(crops, margin)
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-3)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.geometry import FloatArray, Letterbox
+from common.models.preprocess import blur_scale
 
 Pixels = Tensor
 """uint8 on a device, of any shape: its own name for those who need not know of torch."""
@@ -87,7 +88,7 @@ def blur_all(crops: Tensor, margin: float) -> Tensor:
     grey = crops[:, edge : crops.shape[1] - edge, edge : crops.shape[2] - edge, 1].float()
     middle = grey[:, 1:-1, 1:-1]
     laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * middle
-    return laplacian.var(dim=(1, 2), correction=0)
+    return laplacian.var(dim=(1, 2), correction=0) * blur_scale(crops.shape[1])
 
 
 def stacked(pictures: list[Tensor]) -> Pictures:

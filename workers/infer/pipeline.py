@@ -14,7 +14,7 @@ from common.geometry import FloatArray, Letterbox
 from common.images import Picture
 from common.models.decode import Detections, decode
 from common.models.manifest import ModelVersion
-from common.models.preprocess import choose_canvas, face_crops, letterbox
+from common.models.preprocess import blur_scale, choose_canvas, face_crops, letterbox
 from workers.backends.backend import Backend
 from workers.infer.face import Face
 from workers.infer.readable import Readable
@@ -234,7 +234,7 @@ def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:
         margin: Share of the face box's longer side that the crops hold on every side beyond it.
 
     Returns:
-        float32, (N,), at least 0; small is blurred.
+        float32, (N,), at least 0, in the unit of 112 px crops; small is blurred.
     """
     edge = int(crops.shape[1] * margin / (1 + 2 * margin)) if margin else 0
     inner = crops[:, edge : crops.shape[1] - edge, edge : crops.shape[2] - edge]
@@ -245,4 +245,4 @@ def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:
     if not len(crops):
         return np.empty(0, np.float32)
     variance: FloatArray = laplacian.var(axis=(1, 2), dtype=np.float32)
-    return variance
+    return variance * np.float32(blur_scale(crops.shape[1]))
