@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=15)
     asked = parser.parse_args()
-    for people in (0, 1, 2, 4, 8):
+    for people in (0, 1, 2, 3, 4, 8):
         took = measured(people, asked.rounds)
         told = "   ".join(f"{name} {us:6.1f} us" for name, us in took.items())
         print(f"{people} faces: {told}   {1e6 / took['desk']:7.0f} results/s a core", flush=True)
