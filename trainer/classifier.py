@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from common.errors import TrainingError
-from common.models.manifest import LABELS
+from common.models.manifest import LABELS, load_version
 from common.models.networks import ClassifierGraph, FaceClassifier
 from trainer.augment import CropPlan, plain_crop, training_crop
 from trainer.faces import PATCH_MARGIN, FaceSet
@@ -55,6 +55,7 @@ class ClassifierTask:
         self.teacher: Any = None
         if settings.teacher is not None and settings.teacher_share:
             self.teacher = load_teacher(settings.teacher, "classifier").to(device, memory_format=torch.channels_last)
+            self.teacher_side = load_version(settings.teacher, "classifier").classifier_input.side
         self.weights = self.weigh(np.ones(len(self.train_faces.labels), bool))
         self.val_crops = crops_of(self.val_faces, self.plan)
 
@@ -138,7 +139,7 @@ class ClassifierTask:
         if self.teacher is None:
             return by_label
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
-            answers = self.teacher(pixels).float().softmax(dim=1)
+            answers = self.teacher(enlarged(pixels, self.teacher_side)).float().softmax(dim=1)
         share = self.settings.teacher_share
         return (1 - share) * by_label + share * functional.cross_entropy(logits.float(), answers)
 
@@ -163,6 +164,13 @@ class ClassifierTask:
 def normalised(crops: Tensor) -> Tensor:
     """Map uint8 (N, S, S, 3) BGR to float (N, 3, S, S) RGB -1..1, channels last in memory."""
     return crops.flip(-1).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def enlarged(pixels: Tensor, side: int) -> Tensor:
+    """Bring float (N, 3, S, S) to another side; as they are where it is theirs."""
+    if pixels.shape[-1] == side:
+        return pixels
+    return functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
 
 
 def crops_of(faces: FaceSet, plan: CropPlan) -> NDArray[np.uint8]:

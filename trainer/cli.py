@@ -53,7 +53,9 @@ def classifier(
         Path | None, typer.Option(help="Detector version that cuts the faces; the bundled one if not given.")
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Where cut faces are kept between runs (.npz).")] = None,
-    architecture: Annotated[str | None, typer.Option(help="mobilenet_v2, mobilenet_v2_dense or resnet50.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="mobilenet_v2, mobilenet_v2_dense, resnet_tiny or resnet50.")
+    ] = None,
     teacher: Annotated[Path | None, typer.Option(help="Version whose answers are learnt beside the labels.")] = None,
     teacher_share: Annotated[float | None, typer.Option(help="Share of the teacher's answers in the loss.")] = None,
     lesson: Lesson = None,

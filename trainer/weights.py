@@ -50,6 +50,11 @@ def imagenet_backbone(architecture: str) -> dict[str, Tensor]:
         "mobilenet_v2": torchvision_compat.mobilenet_v2_features,
         "resnet50": torchvision_compat.resnet50_features,
     }
+    if architecture not in makers:
+        raise TrainingError(
+            f"{architecture} has no ImageNet weights; {', '.join(makers)} have. Give --weights none, with --teacher to "
+            "learn from a version that serves"
+        )
     try:
         features = makers[architecture](BY_NAME)
     except (OSError, RuntimeError) as error:  # no network (URLError is an OSError), or a download that was cut off

@@ -15,6 +15,7 @@ TENSOR_NAMES: Mapping[Kind, Mapping[str, str]] = {
         "mobilenet_v2": "7a42d64504a81ddf",
         "mobilenet_v2_dense": "5184718dfa7e08cd",
         "resnet50": "02929f493dfa79cf",
+        "resnet_tiny": "e23feab69a472915",
     },
 }
 """Architecture to the digest of its tensors' names; a test compares it with ``common.models.networks``."""

@@ -1,12 +1,13 @@
 """Every network by its name, and the graphs that serve: pixels in, answers out.
 
-The detector is in ``common.models.yunet``. The classifier of what covers the face is a torchvision backbone with the
-head pooling, dense, ReLU, dropout, dense.
+The detector is in ``common.models.yunet``. The classifier of what covers the face is a backbone, torchvision's or a
+small one for small crops, with the head pooling, dense, ReLU, dropout, dense.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,37 @@ class DenseFaceStem(nn.Module):
         return ended
 
 
+class ResidualBlock(nn.Module):
+    """Two plain convolutions beside a straight way: the basic block of He et al., "Deep Residual Learning", 2016."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map float (N, width, H, W) to the same shape."""
+        changed = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(features)))))
+        return functional.relu(features + changed)
+
+
+class TinyResNet(nn.Sequential):
+    """A residual network for small crops: halves four times, a block at strides 4, 8 and 16; see docs/adr/0047."""
+
+    WIDTHS = (24, 32, 64, 128)
+
+    def __init__(self) -> None:
+        parts: list[nn.Module] = []
+        for inputs, outputs in pairwise((3, *self.WIDTHS)):
+            parts += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)]
+            parts += [nn.ReLU(), ResidualBlock(outputs)] if inputs > 3 else [nn.ReLU()]
+        super().__init__(*parts)
+
+
 class FaceClassifier(nn.Module):
-    """A torchvision backbone with a small head; three logits a face."""
+    """A backbone with a small head; three logits a face."""
 
     def __init__(self, backbone: nn.Module, features: int, dense: int, dropout: float) -> None:
         super().__init__()
@@ -128,7 +158,9 @@ def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropo
         return FaceClassifier(_with_dense_stem(torchvision_compat.mobilenet_v2_features()), 1280, dense, dropout)
     if architecture == "resnet50":
         return FaceClassifier(torchvision_compat.resnet50_features(), 2048, dense, dropout)
-    known = "'mobilenet_v2', 'mobilenet_v2_dense', 'resnet50'"
+    if architecture == "resnet_tiny":
+        return FaceClassifier(TinyResNet(), TinyResNet.WIDTHS[-1], dense, dropout)
+    known = "'mobilenet_v2', 'mobilenet_v2_dense', 'resnet50', 'resnet_tiny'"
     raise ValueError(f"unknown classifier architecture {architecture!r}; known: {known}")
 
 

@@ -18,6 +18,7 @@ from workers.backends.backend import Backend, BackendOptions, Pixels, load_model
 ON_DEVICE = "tests.infer_backends:on_device"
 KINDS = ["openvino", "torch-cpu", ON_DEVICE, *(["torch-cuda"] if torch.cuda.is_available() else [])]
 CANVASES = [(640, 384), (192, 320)]
+SIDE = load_version(bundled("classifier"), "classifier").classifier_input.side
 
 
 @functools.cache
@@ -52,7 +53,7 @@ def test_detect_gives_one_row_for_each_grid_point_of_each_canvas(
 
 @pytest.mark.parametrize("count", [1, 3, 21])
 def test_classify_gives_probabilities_that_add_up_to_one(backend: Backend, count: int) -> None:
-    probabilities = backend.classify(pictures(count, (112, 112)))
+    probabilities = backend.classify(pictures(count, (SIDE, SIDE)))
     assert probabilities.shape == (count, 3)
     assert probabilities.dtype == np.float32
     assert np.allclose(probabilities.sum(axis=1), 1, atol=0.01)
@@ -60,11 +61,11 @@ def test_classify_gives_probabilities_that_add_up_to_one(backend: Backend, count
 
 def test_empty_batches_give_empty_answers(backend: Backend) -> None:
     assert backend.detect(np.empty((0, 384, 640, 3), np.uint8)).shape == (0, 5040, 16)
-    assert backend.classify(np.empty((0, 112, 112, 3), np.uint8)).shape == (0, 3)
+    assert backend.classify(np.empty((0, SIDE, SIDE, 3), np.uint8)).shape == (0, 3)
 
 
 def test_a_picture_is_answered_alike_alone_and_among_others_and_in_its_place(backend: Backend) -> None:
-    canvases, crops = pictures(6, (320, 192)), pictures(23, (112, 112))
+    canvases, crops = pictures(6, (320, 192)), pictures(23, (SIDE, SIDE))
     together, alone = backend.detect(canvases), [backend.detect(canvases[k : k + 1])[0] for k in range(6)]
     tolerance = 0.05 if backend.reduced else 1e-3
     assert np.abs(together - np.stack(alone)).max() <= tolerance * (1 + np.abs(together).max())
@@ -77,7 +78,7 @@ def test_a_picture_is_answered_alike_alone_and_among_others_and_in_its_place(bac
 
 def test_all_backends_agree_with_single_precision_torch(backend: Backend) -> None:
     reference = opened("torch-cpu")
-    canvases, crops = pictures(3, (640, 384), seed=4), pictures(9, (112, 112), seed=5)
+    canvases, crops = pictures(3, (640, 384), seed=4), pictures(9, (SIDE, SIDE), seed=5)
     detector, classifier = load_models()
     wide = backend.reduced
     limits = [
@@ -103,12 +104,12 @@ def test_detect_refuses_other_shapes_and_says_what_it_found(backend: Backend, wr
 
 
 def test_classify_refuses_crops_of_another_side(backend: Backend) -> None:
-    with pytest.raises(ValueError, match=r"crops: uint8 \(2, 96, 96, 3\) where uint8 \(N, 112, 112, 3\)"):
-        backend.classify(np.zeros((2, 96, 96, 3), np.uint8))
+    with pytest.raises(ValueError, match=rf"crops: uint8 \(2, 72, 72, 3\) where uint8 \(N, {SIDE}, {SIDE}, 3\)"):
+        backend.classify(np.zeros((2, 72, 72, 3), np.uint8))
 
 
 def test_warming_up_changes_no_answer(backend: Backend) -> None:
-    crops = pictures(2, (112, 112))
+    crops = pictures(2, (SIDE, SIDE))
     before = backend.classify(crops)
     backend.warm_up([(320, 192)], 4)
     assert np.array_equal(before, backend.classify(crops))
@@ -173,7 +174,7 @@ def test_cuda_that_is_not_there_is_said_plainly() -> None:
 
 def test_a_backend_of_ones_own_is_named_by_its_dotted_path() -> None:
     backend = open_backend("tests.infer_backends:killing", *load_models())
-    assert backend.classify(np.zeros((1, 112, 112, 3), np.uint8)).shape == (1, 3)
+    assert backend.classify(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (1, 3)
 
 
 def test_an_unwritable_cache_folder_is_done_without(tmp_path: Path) -> None:

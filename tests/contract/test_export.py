@@ -129,7 +129,8 @@ def test_the_classifier_answers_alike_for_every_batch(batch: int) -> None:
 
 @pytest.mark.parametrize("kind", ["detector", "classifier"])
 def test_a_picture_gets_the_same_answer_alone_and_in_company(kind: Kind) -> None:
-    pixels = canvases(8, (320, 192)) if kind == "detector" else crops(8, 112, 0.25)
+    side = load_version(bundled("classifier"), "classifier").classifier_input.side
+    pixels = canvases(8, (320, 192)) if kind == "detector" else crops(8, side, 0.25)
     for name, answer in released(kind).items():
         alone = np.concatenate([answer(pixels[index : index + 1]) for index in range(8)])
         if kind == "detector":

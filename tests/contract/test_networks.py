@@ -147,7 +147,12 @@ def test_the_bundled_release_sees_one_bare_face_on_a_portrait_with_nothing_drawn
 
 @pytest.mark.parametrize(
     ("architecture", "count"),
-    [("mobilenet_v2", 2_388_227), ("mobilenet_v2_dense", 2_394_011), ("resnet50", 23_770_691)],
+    [
+        ("mobilenet_v2", 2_388_227),
+        ("mobilenet_v2_dense", 2_394_011),
+        ("resnet50", 23_770_691),
+        ("resnet_tiny", 505_083),
+    ],
 )
 def test_classifiers_map_crops_to_three_probabilities(architecture: str, count: int) -> None:
     network = build_classifier(architecture)

@@ -67,7 +67,7 @@ def test_five_swaps_under_load_lose_and_double_nothing(site: Site, models: Model
 
 
 def test_networks_of_another_size_take_over_and_give_way_again(site: Site, models: Models) -> None:
-    """Both kinds at once, the classifier with 64 px crops instead of 112."""
+    """Both kinds at once, the classifier with crops of 64 px."""
     small = _small_classifier(models)
     with site.worker(), traffic(site, CAMERAS):
         models.wait_generation(0)

@@ -25,6 +25,7 @@ from common.broker.plans import PlanStore
 from common.events import timestamp
 from common.images import resize
 from common.metrics import CollectorRegistry
+from common.models.manifest import bundled, load_version
 from common.partition import Keys
 from common.pictures import PictureRef, PictureRules
 from common.schema import FrameHeader, FrameResult, Outcome, encode
@@ -149,7 +150,8 @@ def test_consent_leaves_crops_as_the_classifier_sees_faces(site: Site, brokers: 
     assert [face.picture.kinds for face in result.faces if face.picture] == [("crop",), ("crop",)]
     data = store.get(PictureRef("crop", "east", result.session, result.seq, 1))
     assert data is not None
-    assert (jpeg.inspect(data).width, jpeg.inspect(data).height) == (112, 112)
+    side = load_version(bundled("classifier"), "classifier").classifier_input.side
+    assert (jpeg.inspect(data).width, jpeg.inspect(data).height) == (side, side)
     kept = next(stored for stored in store.refs("crop") if stored.ref.seq == result.seq)
     assert kept.ends_ms - time.time() * 1000 > 4 * 3_600_000, "drawn at random, so kept for the plan's hours"
 

@@ -9,11 +9,12 @@ import openvino
 import openvino.opset13 as ops
 import pytest
 
-from common.models.manifest import Kind, bundled
+from common.models.manifest import Kind, bundled, load_version
 from workers.backends.openvino_graph import keep_pixels_in_place, put_heads_together, simplify
 
 CORE = openvino.Core()
-SHAPES: dict[Kind, tuple[int, ...]] = {"detector": (2, 96, 128, 3), "classifier": (3, 112, 112, 3)}
+SIDE = load_version(bundled("classifier"), "classifier").classifier_input.side
+SHAPES: dict[Kind, tuple[int, ...]] = {"detector": (2, 96, 128, 3), "classifier": (3, SIDE, SIDE, 3)}
 
 
 def read(kind: Kind) -> Any:

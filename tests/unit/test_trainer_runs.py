@@ -121,6 +121,15 @@ def test_imagenet_weights_that_cannot_be_had_are_a_clear_error(
     assert not (tmp_path / "run" / NAME).exists()
 
 
+@pytest.mark.parametrize("architecture", ["resnet_tiny", "mobilenet_v2_dense"])
+def test_a_network_of_our_own_has_no_imagenet_weights_and_that_is_said(
+    tmp_path: Path, folders: Path, architecture: str
+) -> None:
+    asked = settings(tmp_path / "run", folders).model_copy(update={"weights": "imagenet", "architecture": architecture})
+    with pytest.raises(TrainingError, match=rf"{architecture} has no ImageNet weights; mobilenet_v2, resnet50 have"):
+        run_classifier(asked)
+
+
 def test_imagenets_normalisation_moves_into_the_first_layer() -> None:
     """A backbone made for mean and deviation says the same of -1..1 after folding, but for the border."""
     torch.manual_seed(0)

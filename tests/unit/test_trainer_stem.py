@@ -122,3 +122,19 @@ def test_a_teachers_answers_count_for_their_share(tmp_path: Path) -> None:
     assert torch.equal(task.loss(batch), task.loss(other))
     task.settings = settings.model_copy(update={"teacher_share": 0.5})
     assert not torch.equal(task.loss(batch), task.loss(other))
+
+
+def test_a_smaller_network_for_smaller_crops_is_told_what_its_teacher_sees_at_its_own_side(tmp_path: Path) -> None:
+    settings = classifier_settings(
+        tmp_path, architecture="resnet_tiny", side=48, teacher=bundled("classifier"), teacher_share=1.0
+    )
+    task = ClassifierTask(build_classifier("resnet_tiny"), coloured_faces(), settings, CPU)
+    shown: list[torch.Tensor] = []
+    task.teacher.register_forward_pre_hook(lambda _module, given: shown.append(given[0]))
+    batch = next(iter(task.batches(0)))
+    assert torch.isfinite(task.loss(batch))
+    ((pictures, *others),) = [shown]
+    side = load_version(bundled("classifier"), "classifier").classifier_input.side
+    assert (pictures.shape[1:], others) == ((3, side, side), [])
+    colours = normalised(batch[0]).mean(dim=(2, 3))
+    torch.testing.assert_close(pictures.mean(dim=(2, 3)), colours, atol=0.02, rtol=0)
