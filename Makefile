@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 MASKWATCH := $(BIN)/maskwatch
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest
 SECONDS ?=
 MINUTES ?= 2
 SEED ?= 1
@@ -32,10 +32,10 @@ help:
 demo: base
 	$(MASKWATCH) demo $(if $(SECONDS),--seconds $(SECONDS)) $(OPTIONS)
 
-# Two at a time, by file. The second line runs whole stations, the longest first. Status 5: OPTIONS chose no test of a line.
+# The second line runs whole stations, which need the cores for themselves. Status 5: OPTIONS chose no test of a line.
 test: dev lint types
-	$(PYTEST) tests/unit tests/architecture tests/contract $(OPTIONS) || test $$? -eq 5
-	$(PYTEST) tests/e2e tests/faults tests/integration $(OPTIONS) || test $$? -eq 5
+	$(PYTEST) --numprocesses 2 --dist loadfile tests/unit tests/architecture tests/contract $(OPTIONS) || test $$? -eq 5
+	$(PYTEST) tests/integration tests/e2e tests/faults $(OPTIONS) || test $$? -eq 5
 
 lint: dev
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from common.errors import ConfigError
 from common.partition import Keys
 from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan
-from maskwatch.neighbour import FRAMES, running_url
+from maskwatch.neighbour import FRAMES, STATE, running_url
 
 READ_BLOCK_S = 0.5
 
@@ -81,7 +81,8 @@ def nearby_settings() -> ServiceSettings:
     settings = load(ServiceSettings)
     if "state_url" in settings.model_fields_set:
         return settings
-    return load(ServiceSettings, state_url=running_url(), frames_url=running_url(FRAMES))
+    state, frames = (running_url(which, settings.prefix) for which in (STATE, FRAMES))
+    return load(ServiceSettings, state_url=state, frames_url=frames)
 
 
 def desk() -> StateDesk:

@@ -11,13 +11,19 @@ import os
 import psutil
 
 from common.errors import ConfigError
+from common.settings import ServiceSettings
 
 STATE, FRAMES = "MASKWATCH_STATE_URL", "MASKWATCH_FRAMES_URL"
 _MARK = ["-m", "maskwatch", "judge"]
+_PREFIX = ServiceSettings.model_fields["prefix"].default
 
 
-def running_url(variable: str = STATE) -> str | None:
+def running_url(variable: str, prefix: str) -> str | None:
     """Give the URL of one of the brokers of the run on this machine, or None where none of this user runs.
+
+    Args:
+        variable: `STATE` or `FRAMES`.
+        prefix: What the command's keys begin with; a run with other keys is another installation's.
 
     Raises:
         ConfigError: More than one runs; the message names their processes.
@@ -29,10 +35,11 @@ def running_url(variable: str = STATE) -> str | None:
         if (process.info["cmdline"] or [])[1:4] != _MARK:
             continue
         try:
-            url = process.environ().get(variable)
+            environment = process.environ()
         except psutil.Error:
             continue
-        if url:
+        url = environment.get(variable)
+        if url and environment.get("MASKWATCH_PREFIX", _PREFIX) == prefix:
             found[url] = process.info["pid"]
     if len(found) > 1:
         pids = ", ".join(str(pid) for pid in sorted(found.values()))

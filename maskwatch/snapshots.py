@@ -58,9 +58,8 @@ def fetch(about: str, out: Path, by: str) -> int:
 
 def frames_url(settings: ServiceSettings) -> str:
     """Give the frames broker's URL: what the environment names, else that of a run on this machine."""
-    return (
-        settings.frames_url if "frames_url" in settings.model_fields_set else running_url(FRAMES) or settings.frames_url
-    )
+    known = "frames_url" in settings.model_fields_set
+    return settings.frames_url if known else running_url(FRAMES, settings.prefix) or settings.frames_url
 
 
 def _store(settings: ServiceSettings, desk: StateDesk) -> PictureStore:

@@ -146,7 +146,8 @@ def _subject(about: str, records: list[FeedbackRecord]) -> str:
 
 def _pictures(keys: Keys) -> PictureStore:
     settings = load(ServiceSettings)
-    url = settings.frames_url if "frames_url" in settings.model_fields_set else running_url(FRAMES)
+    known = "frames_url" in settings.model_fields_set
+    url = settings.frames_url if known else running_url(FRAMES, settings.prefix)
     frames: Client = connect(url or settings.frames_url, password=secret(settings.frames_password))
     return PictureStore(frames, keys)
 

@@ -76,14 +76,14 @@ class StationRun:
                 return child
         return None
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, prefix: str = "mw") -> list[dict[str, Any]]:
         """Read the event log as any subscriber may, with a plain redis client; empty before the brokers run."""
         judge = self.find("judge")
         if judge is None:
             return []
         client: Any = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
         try:
-            streams = [client.xrange(key) for key in client.scan_iter("mw:{p*}:ev")]
+            streams = [client.xrange(key) for key in client.scan_iter(prefix + ":{p*}:ev")]
         except redis.ConnectionError:
             return []
         finally:

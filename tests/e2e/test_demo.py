@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -91,11 +92,16 @@ def test_a_page_port_that_is_taken_is_named() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_commands_in_another_terminal_find_the_run_and_its_events() -> None:
-    with StationRun("demo") as run:
-        until(lambda: run.violations("started"), 60)
+    """They find it by its keys: another run on this machine, with keys of other names, is none of theirs."""
+    ours = {"MASKWATCH_PREFIX": fresh_keys().prefix}
+    with StationRun("demo", **ours) as run, StationRun("demo") as other:
+        until(lambda: run.events(ours["MASKWATCH_PREFIX"]), 60)
+        until(other.events, 60)
         tail = [sys.executable, "-m", "maskwatch", "events", "tail", "--from", "0", "--no-follow", "--json"]
-        done = subprocess.run(tail, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-        logged = {event["id"] for event in run.events()}
+        done = subprocess.run(
+            tail, cwd=ROOT, env=os.environ | ours, capture_output=True, text=True, timeout=30, check=True
+        )
+        logged = {event["id"] for event in run.events(ours["MASKWATCH_PREFIX"])}
     shown = {json.loads(line)["id"] for line in done.stdout.splitlines()}
     assert shown
     assert shown <= logged
