@@ -126,11 +126,18 @@ class BrokerUnavailableError(BrokerError):
 
     Attributes:
         in_doubt: True where the command may have been carried out although its reply was lost.
+        node: The node of a cluster that did not answer while others do; empty where the whole broker is away.
     """
 
-    def __init__(self, code: str, message: str, *, in_doubt: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, in_doubt: bool = False, node: str = "") -> None:
         super().__init__(code, message)
         self.in_doubt = in_doubt
+        self.node = node
+
+
+def of_one_node(error: BrokerError) -> bool:
+    """Say whether one node of a cluster did not answer while others do."""
+    return isinstance(error, BrokerUnavailableError) and bool(error.node)
 
 
 class BrokerRefusedError(BrokerError):

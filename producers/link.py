@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from common.broker.failures import RETRYABLE_CODES
-from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
+from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, of_one_node
 from common.log import Log, OncePer
 from common.metrics import BrokerMetrics
 from common.tracing import OFF, Tracing
@@ -31,7 +31,7 @@ class Writing(Protocol):
 class BrokerLink:
     """Sends entries, once each, and after a failure turns everything away until a jittered pause is over.
 
-    Thread-safe.
+    Where one node of a cluster is away, only its cameras lose frames. Thread-safe.
 
     Args:
         writer: The broker.
@@ -84,7 +84,10 @@ class BrokerLink:
         try:
             self._writer.append(camera, header, jpeg, maxlen)
         except BrokerUnavailableError as error:
-            self._fell(error)
+            if of_one_node(error):  # cameras of the other nodes go on, and the client leaves that one alone for a while
+                self._count(error)
+            else:
+                self._fell(error)
             return None if error.in_doubt else Drop.BROKER
         except BrokerRefusedError as error:
             self._refused(error)

@@ -21,16 +21,17 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
+from redis.cluster import ClusterNode
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from common.broker.clusternodes import ClusterClient, call_node, call_nodes
 from common.broker.failures import broker_error, translated
 from common.broker.sentinels import OPTIONS as _SENTINEL_OPTIONS
 from common.broker.sentinels import primary_of, take_credentials
 from common.errors import ConfigError
 
-Client = redis.Redis | RedisCluster
+Client = redis.Redis | ClusterClient
 
 COMMAND_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5.0
@@ -82,6 +83,8 @@ def call(client: Client, *command: Any, **options: Any) -> Any:
         BrokerUnavailableError: No answer, or a state that passes; ``in_doubt`` where it may have been carried out.
         BrokerRefusedError: The broker said no; nothing was carried out.
     """
+    if isinstance(client, ClusterClient):
+        return call_node(client, command, {**_reading(command), **options})
     with translated():
         return cast(Any, client).execute_command(*command, **_reading(command), **options)
 
@@ -89,13 +92,14 @@ def call(client: Client, *command: Any, **options: Any) -> Any:
 def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send commands in one go, each once; a refused one stands in the answer as a ``BrokerError``, the others count.
 
-    A cluster gets them one after the other, because the library's cluster pipeline repeats commands on its own.
+    A cluster gets them one after the other, because the library's cluster pipeline repeats commands on its own; those
+    whose node does not answer stand in the answer as well, while others do.
 
     Raises:
         BrokerUnavailableError: The connection failed; with ``in_doubt``, any of the commands may have been carried out.
     """
-    if isinstance(client, RedisCluster):
-        return [_answer(client, command) for command in commands]
+    if isinstance(client, ClusterClient):
+        return call_nodes(client, [(command, dict[str, Any](_reading(command))) for command in commands])
     pipeline = client.pipeline(transaction=False)
     for command in commands:
         cast(Any, pipeline).execute_command(*command, **_reading(command))
@@ -106,7 +110,7 @@ def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
 
 def longest_block_s(client: Client) -> float:
     """Say how long, s, a read through this client may wait."""
-    pool: Any = client.nodes_manager if isinstance(client, RedisCluster) else client.connection_pool
+    pool: Any = client.nodes_manager if isinstance(client, ClusterClient) else client.connection_pool
     return max(0.001, float(pool.connection_kwargs["socket_timeout"]) - BLOCKING_MARGIN_S)
 
 
@@ -133,16 +137,6 @@ def _reading(command: tuple[Any, ...]) -> dict[str, bool]:
     if command[0] == "XPENDING" and len(command) > 3:
         return {"parse_detail": True}
     return {"parse_justid": True} if command[0] == "XCLAIM" and command[-1] == "JUSTID" else {}
-
-
-def _answer(client: Client, command: tuple[Any, ...]) -> Any:
-    try:
-        return cast(Any, client).execute_command(*command, **_reading(command))
-    except (RedisError, RedisClusterException) as error:
-        ours = broker_error(error)
-        if ours.code in ("connection", "timeout", "cluster"):
-            raise ours from error
-        return ours
 
 
 def _never() -> Retry:
@@ -225,7 +219,7 @@ def _connect_cluster(parts: SplitResult, options: dict[str, Any]) -> Client:
     nodes = [node(host, port) for host, port in _addresses(parts, 6379)]
     options.pop("db", None)
     with translated():
-        return RedisCluster(startup_nodes=nodes, retry=_never(), ssl=parts.scheme.startswith("rediss"), **options)
+        return ClusterClient(startup_nodes=nodes, retry=_never(), ssl=parts.scheme.startswith("rediss"), **options)
 
 
 def _connect_sentinel(parts: SplitResult, options: dict[str, Any]) -> Client:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from redis.cluster import RedisCluster
-
 from common.broker.client import Client, call
-from common.errors import BrokerRefusedError, BrokerUnfitError
+from common.broker.clusternodes import ClusterClient
+from common.errors import BrokerRefusedError, BrokerUnavailableError, BrokerUnfitError
 
 Version = tuple[int, int, int]
 
@@ -51,11 +50,18 @@ def probe(client: Client, role: Literal["frames", "state"]) -> BrokerFacts:
 
     Raises:
         BrokerUnfitError: It is too old, or evicts keys; the message says what to change.
-        BrokerUnavailableError: It does not answer.
+        BrokerUnavailableError: It does not answer; a node of a cluster may be away, which is one of the warnings.
         BrokerRefusedError: It does not let us in.
     """
-    found = [_probe_node(client, role, node) for node in _nodes(client)]
-    warnings = tuple(dict.fromkeys(text for facts in found for text in facts.warnings))
+    found, away = [], []
+    for node in _nodes(client):
+        try:
+            found.append(_probe_node(client, role, node))
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+            away.append(f"node {error.node} of the {role} broker does not answer ({error.code}); its partitions wait")
+    warnings = tuple(dict.fromkeys([*away, *(text for facts in found for text in facts.warnings)]))
     first = found[0]
     return BrokerFacts(first.server, first.version, first.mode, first.policy, warnings)
 
@@ -99,14 +105,14 @@ def _persistence_warnings(role: str, settings: dict[str, str | None]) -> Iterato
 
 
 def _is_local(client: Client) -> bool:
-    if isinstance(client, RedisCluster):
+    if isinstance(client, ClusterClient):
         return False
     where = client.connection_pool.connection_kwargs
     return "path" in where or where.get("host") in ("127.0.0.1", "::1", "localhost")
 
 
 def _nodes(client: Client) -> list[dict[str, Any]]:
-    if isinstance(client, RedisCluster):
+    if isinstance(client, ClusterClient):
         return [{"target_nodes": node} for node in cast(Any, client).get_primaries()]
     return [{}]
 
@@ -125,7 +131,7 @@ def _settings(client: Client, node: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _is_named(client: Client) -> bool:
-    pool: Any = client.nodes_manager if isinstance(client, RedisCluster) else client.connection_pool
+    pool: Any = client.nodes_manager if isinstance(client, ClusterClient) else client.connection_pool
     return pool.connection_kwargs.get("username") not in (None, "default")
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from common.broker.attention import Attention
-from common.broker.client import Client, call
+from common.broker.client import Client
 from common.broker.entries import GROUP, FrameEntry
+from common.broker.framewriter import FrameWriter
 from common.broker.groups import Groups
 from common.broker.janitor import Janitor
 from common.broker.lag import broker_now_ms, lags
 from common.broker.pending import PendingList
-from common.broker.reading import Entries, read_streams
+from common.broker.reading import Entries, read_present
 from common.errors import BrokerRefusedError, BrokerUnavailableError
 from common.partition import Keys
 
@@ -24,37 +25,19 @@ _ROUND_WIDTH = 250
 __all__ = ["FrameEntry", "FrameReader", "FrameWriter", "Janitor", "broker_now_ms"]
 
 
-class FrameWriter:
-    """Appends frames and marks to their cameras' streams."""
-
-    def __init__(self, client: Client, keys: Keys) -> None:
-        """Use a command client; it must not repeat commands by itself."""
-        self._client = client
-        self._keys = keys
-
-    def append(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> str:
-        """Append one entry and drop the oldest beyond ``maxlen``; the newest frames win.
-
-        Returns:
-            The broker's entry id.
-
-        Raises:
-            BrokerRefusedError: It was not written (out of memory, no permission).
-            BrokerUnavailableError: With ``in_doubt`` it may have been written: do not use its number again.
-        """
-        picture = () if jpeg is None else ("jpeg", jpeg)
-        entry_id = call(self._client, "XADD", self._keys.frames(camera), "MAXLEN", maxlen, "*", "h", header, *picture)
-        return str(entry_id.decode())
-
-
 class FrameReader:
     """Reads the frame streams of many cameras as one member of the group; used by one thread, but for `keepalive`.
 
-    Nothing is read ahead: what `read` cannot hand out within its limits, it hands out first the next time.
+    Nothing is read ahead: what `read` cannot hand out within its limits, it hands out first the next time. While a node
+    of a cluster is away, the cameras of the others are read on.
+
+    Attributes:
+        resting: Partitions whose cameras are not read for now; what is in hand of them stays valid.
     """
 
     def __init__(self, client: Client, blocking_client: Client, keys: Keys, consumer: str) -> None:
         """Read as ``consumer``, a name that stays the same over restarts, e.g. host name and slot."""
+        self.resting: frozenset[int] = frozenset()
         self._client = client
         self._blocking = blocking_client
         self._keys = keys
@@ -135,7 +118,7 @@ class FrameReader:
         Of many cameras, those that show no pictures take turns, five calls a round.
         """
         self._reclaims += 1
-        entries = self._pending.orphans(list(self._some(self._reclaims).values()), min_idle_s, count)
+        entries = self._pending.orphans(list(self._some(self._read_now(), self._reclaims).values()), min_idle_s, count)
         self._pending.hold(entries)
         return entries
 
@@ -151,14 +134,18 @@ class FrameReader:
         Of many cameras, those that show no pictures take turns, five calls a round. Any one thread may do it.
         """
         self._looks += 1
-        return lags(self._client, self._some(self._looks))
+        return lags(self._client, self._some(self._cameras, self._looks))
 
-    def _some(self, turn: int) -> dict[str, str]:
-        cameras = self._cameras
+    def _read_now(self) -> dict[str, str]:
+        if not self.resting:
+            return self._cameras
+        return {key: name for key, name in self._cameras.items() if self._keys.partition_of(name) not in self.resting}
+
+    def _some(self, cameras: dict[str, str], turn: int) -> dict[str, str]:
         return {key: cameras[key] for key in self._attention.share(list(cameras), turn, time.monotonic())}
 
     def _fill(self, per_camera: int, limits: tuple[int, int], block_s: float) -> None:
-        keys = self._groups.ensure(self._cameras, time.monotonic())
+        keys = self._groups.ensure(self._read_now(), time.monotonic())
         if not keys:
             self._wait_for_groups(block_s)
             return
@@ -200,7 +187,12 @@ class FrameReader:
         if not self._undrained:
             return
         for camera in [name for key, name in self._cameras.items() if name in self._undrained and key in keys]:
-            entries = self._pending.own(camera, count_it=self._undrained[camera])
+            try:
+                entries = self._pending.own(camera, count_it=self._undrained[camera])
+            except BrokerUnavailableError as error:
+                if not error.node:
+                    raise
+                continue
             del self._undrained[camera]
             self._keep(entries)
 
@@ -234,7 +226,9 @@ class FrameReader:
 
     def _read(self, keys: list[str], count: int, block_s: float) -> dict[str, Entries]:
         head = (*self._head, "COUNT", count)
-        return read_streams(self._client, self._blocking, head, dict.fromkeys(keys, ">"), block_s)
+        found = read_present(self._client, self._blocking, head, dict.fromkeys(keys, ">"), block_s)
+        self._undrained |= {name: False for key in found.lost if (name := self._cameras[key]) not in self._undrained}
+        return found.entries
 
     def _receive(self, found: dict[str, Entries]) -> None:
         for key, entries in found.items():

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from redis.cluster import RedisCluster
-
 from common.broker.client import Client, call
+from common.broker.clusternodes import ClusterClient
 from common.errors import BrokerRefusedError
 
 PAGE = 500
@@ -117,6 +116,6 @@ def _text(value: Any) -> str:
 
 
 def _nodes(client: Client) -> list[dict[str, Any]]:
-    if isinstance(client, RedisCluster):
+    if isinstance(client, ClusterClient):
         return [{"target_nodes": node} for node in cast(Any, client).get_primaries()]
     return [{}]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from common.broker.client import Client, call_many
 from common.broker.lag import broker_now_ms
-from common.errors import BrokerError
+from common.errors import BrokerError, of_one_node
 from common.partition import Keys
 
 
@@ -29,7 +29,10 @@ class Janitor:
             return {}
         oldest = f"{max(0, broker_now_ms(self._client) - round(1000 * max_age_s))}-0"
         answers = call_many(self._client, [("XTRIM", self._keys.frames(name), "MINID", oldest) for name in names])
-        for answer in answers:
-            if isinstance(answer, BrokerError):
+        trimmed = {}
+        for name, answer in zip(names, answers, strict=True):
+            if not isinstance(answer, BrokerError):
+                trimmed[name] = int(answer)
+            elif not of_one_node(answer):
                 raise answer
-        return {name: int(count) for name, count in zip(names, answers, strict=True) if count}
+        return {name: count for name, count in trimmed.items() if count}

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from common.broker.client import Client, call, call_many
+from common.broker.clusternodes import ClusterClient, by_node, route
 from common.broker.entries import GROUP
 from common.broker.reading import order_of
-from common.errors import BrokerError, BrokerRefusedError
+from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 
 
-def broker_now_ms(client: Client) -> int:
-    """Read the broker's clock, ms, by which entry ids are made."""
-    reply = call(client, "TIME")
+def broker_now_ms(client: Client, key: str = "") -> int:
+    """Read the broker's clock, ms, by which entry ids are made.
+
+    In a cluster it is that of the node of ``key``, or else of the first node that answers.
+    """
+    reply = call(client, "TIME", **(route(client, key) if key else {}))
     seconds, micros = next(iter(reply.values())) if isinstance(reply, dict) else reply
     return int(seconds) * 1000 + int(micros) // 1000
+
+
+def clocks_ms(client: Client, keys: Collection[str]) -> dict[str, int]:
+    """Read for each key the clock, ms, of the node that holds it; left out are those whose node does not answer.
+
+    Raises:
+        BrokerError: The broker does not answer; of a cluster, no node does.
+    """
+    if not isinstance(client, ClusterClient):
+        return dict.fromkeys(keys, broker_now_ms(client)) if keys else {}
+    clocks: dict[str, int] = {}
+    for of_node in by_node(client, keys).values():
+        try:
+            clocks |= dict.fromkeys(of_node, broker_now_ms(client, of_node[0]))
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+    return clocks
 
 
 def lags(client: Client, streams: Mapping[str, str]) -> dict[str, float]:

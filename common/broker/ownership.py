@@ -6,14 +6,14 @@ from, and is refused as a whole when either is no longer what the broker holds. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from common.broker.client import Client, call, call_many
-from common.broker.lag import broker_now_ms
-from common.broker.reading import order_of, read_streams
+from common.broker.lag import broker_now_ms, clocks_ms
+from common.broker.reading import order_of, read_present
 from common.broker.scripts import Argument, Script
-from common.errors import BrokerError, FencedError, OffsetMovedError
+from common.errors import BrokerError, BrokerUnavailableError, FencedError, OffsetMovedError
 from common.partition import Keys
 
 LEASE_TTL_S = 6.0
@@ -179,12 +179,14 @@ class PartitionStore:
         return bool(_RELEASE.run(self._client, [self._keys.owner(lease.partition)], [str(lease.epoch)]))
 
     def owners(self) -> dict[int, Holder]:
-        """Say who holds which partition now; free and expired ones are left out."""
+        """Say who holds which partition now; free and expired ones are left out, and those whose node is away."""
         now_ms = broker_now_ms(self._client)
         numbers = range(self._keys.partitions)
         commands = [("HMGET", self._keys.owner(number), "owner", "exp", "epoch") for number in numbers]
         holders = {}
         for number, answer in zip(numbers, call_many(self._client, commands), strict=True):
+            if isinstance(answer, BrokerUnavailableError):
+                continue
             if isinstance(answer, BrokerError):
                 raise answer
             owner, expires, epoch = answer
@@ -200,18 +202,25 @@ class PartitionStore:
         }
         return PartitionState(stored.get(b"offset", BEGINNING.encode()).decode(), cameras)
 
+    def clocks(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Read for each partition the clock, ms, by which its entries are timed; left out is whose node is away."""
+        numbers = {self._keys.owner(number): number for number in partitions}
+        return {numbers[key]: now_ms for key, now_ms in clocks_ms(self._client, numbers).items()}
+
     def read(self, offsets: Mapping[int, str], count: int, block_s: float) -> dict[int, list[tuple[str, bytes]]]:
         """Read up to ``count`` results per partition behind the offsets, waiting up to ``block_s`` s for the first.
 
         Returns:
             Partition to (entry id, payload) in stream order; the payload is empty where the entry is not one of ours.
+            All partitions are named, but for those whose node does not answer while others do.
         """
         numbers = {self._keys.results(number): number for number in offsets}
         ids = {key: offsets[number] for key, number in numbers.items()}
-        found = read_streams(self._client, self._blocking, ("XREAD", "COUNT", count), ids, block_s)
+        found = read_present(self._client, self._blocking, ("XREAD", "COUNT", count), ids, block_s)
         return {
-            numbers[key]: [(entry_id, (fields or {}).get(b"r", b"")) for entry_id, fields in entries]
-            for key, entries in found.items()
+            number: [(entry_id, (fields or {}).get(b"r", b"")) for entry_id, fields in found.entries.get(key, ())]
+            for key, number in numbers.items()
+            if key not in found.lost
         }
 
     def commit(self, lease: Lease, step: Commit) -> None:

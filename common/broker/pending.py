@@ -10,7 +10,7 @@ from typing import Any
 from common.broker.client import Client, call, call_many
 from common.broker.entries import GROUP, FrameEntry, by_camera
 from common.broker.reading import entries_of
-from common.errors import BrokerError
+from common.errors import BrokerError, BrokerUnavailableError, of_one_node
 from common.partition import Keys
 
 PAGE = 500
@@ -99,7 +99,7 @@ class PendingList:
         found: list[FrameEntry] = []
         for camera, page in zip(cameras, pages, strict=True):
             if isinstance(page, BrokerError):
-                if page.code != "nogroup":
+                if page.code != "nogroup" and not of_one_node(page):
                     raise page
                 continue
             if page and len(found) < count:
@@ -144,15 +144,19 @@ class PendingList:
         ids = by_camera(entries)
         claim = (GROUP, self._consumer, 0)
         answers = self._each(list(ids), lambda name: ("XCLAIM", self._key(name), *claim, *ids[name], *options))
-        _raise_first(
-            [answer for answer in answers if getattr(answer, "code", "") != "nogroup"]
-        )  # nothing left to claim
+        _raise_first([one for one in answers if getattr(one, "code", "") != "nogroup"])  # nothing left to claim
 
     def _ask(self, *command: Any) -> Any:
         return call(self._client, *command)
 
     def _each(self, cameras: Sequence[str], command: Callable[[str], tuple[Any, ...]]) -> list[Any]:
-        return call_many(self._client, [command(camera) for camera in cameras]) if cameras else []
+        """Send a command for each camera; errors stand in the answers where others have one."""
+        try:
+            return call_many(self._client, [command(camera) for camera in cameras]) if cameras else []
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+            return [error] * len(cameras)
 
     def _key(self, camera: str) -> str:
         return self._keys.frames(camera)
@@ -163,6 +167,7 @@ def _pending(page: Sequence[Any]) -> Pending:
 
 
 def _raise_first(answers: Sequence[Any]) -> None:
+    """Raise the first error, unless a node is away while others answer: its cameras are asked again later."""
     for answer in answers:
-        if isinstance(answer, BrokerError):
+        if isinstance(answer, BrokerError) and not of_one_node(answer):
             raise answer

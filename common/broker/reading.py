@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-from redis.cluster import RedisCluster
-
 from common.broker.client import Client, block_ms, call
-from common.broker.scripts import route
+from common.broker.clusternodes import ClusterClient, route
+from common.errors import BrokerUnavailableError
 
 Fields = dict[bytes, bytes]
 Entries = list[tuple[str, Fields | None]]
@@ -17,9 +18,36 @@ Entries = list[tuple[str, Fields | None]]
 CLUSTER_SLICE_S = 0.1  # how long one slot may be waited for while others could have something
 
 
+@dataclass(slots=True)
+class Found:
+    """What one read gave.
+
+    Attributes:
+        entries: By stream key, of the streams that had some; the fields are None where only the id is left of an entry.
+        lost: Streams that could not be read because their node does not answer while others do.
+    """
+
+    entries: dict[str, Entries] = field(default_factory=dict)
+    lost: dict[str, BrokerUnavailableError] = field(default_factory=dict)
+
+
 def read_streams(
     client: Client, blocking_client: Client, head: Sequence[Any], ids: Mapping[str, str], block_s: float
 ) -> dict[str, Entries]:
+    """Read from every stream what comes after its id, as `read_present`, and leave none out.
+
+    Raises:
+        BrokerError: Any of them could not be read.
+    """
+    found = read_present(client, blocking_client, head, ids, block_s)
+    for error in found.lost.values():
+        raise error
+    return found.entries
+
+
+def read_present(
+    client: Client, blocking_client: Client, head: Sequence[Any], ids: Mapping[str, str], block_s: float
+) -> Found:
     """Read from every stream what comes after its id, waiting up to ``block_s`` seconds for the first entry.
 
     Args:
@@ -29,22 +57,26 @@ def read_streams(
         ids: Stream key to the id after which to read.
         block_s: Longest wait, s; 0 takes what is there.
 
-    Returns:
-        Entries of the streams that had some; the fields are None where only the id is left of an entry.
+    Raises:
+        BrokerError: The broker does not answer, or said no; of a cluster, where no node does.
     """
     if not ids:
-        return {}
-    if not isinstance(client, RedisCluster):
-        return _read(client if block_s <= 0 else blocking_client, head, ids, block_s)
-    slots = _by_slot(client, ids)
-    found: dict[str, Entries] = {}
-    for part in slots:
-        found |= _read(client, head, part, 0)
-    deadline = time.monotonic() + block_s
-    turn = 0
-    while not found and (left_s := deadline - time.monotonic()) > 0:
+        return Found()
+    if not isinstance(client, ClusterClient):
+        return Found(_read(client if block_s <= 0 else blocking_client, head, ids, block_s))
+    found, slots = Found(), []
+    for part in _by_slot(client, ids):
+        if _take(found, client, head, part, 0):
+            slots.append(part)
+    deadline, turn = time.monotonic() + block_s, 0
+    while not found.entries and (left_s := deadline - time.monotonic()) > 0:
+        if not slots:
+            threading.Event().wait(left_s)
+            break
         wait_s = left_s if len(slots) == 1 else min(left_s, max(CLUSTER_SLICE_S / 4, CLUSTER_SLICE_S / len(slots)))
-        found = _read(blocking_client, head, slots[turn % len(slots)], wait_s)
+        part = slots[turn % len(slots)]
+        if not _take(found, blocking_client, head, part, wait_s):
+            slots.remove(part)
         turn += 1
     return found
 
@@ -60,6 +92,17 @@ def order_of(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(number or 0)
 
 
+def _take(found: Found, client: Client, head: Sequence[Any], part: Mapping[str, str], block_s: float) -> bool:
+    try:
+        found.entries |= _read(client, head, part, block_s)
+    except BrokerUnavailableError as error:
+        if not error.node:
+            raise
+        found.lost |= dict.fromkeys(part, error)
+        return False
+    return True
+
+
 def _read(client: Client, head: Sequence[Any], ids: Mapping[str, str], block_s: float) -> dict[str, Entries]:
     wait_ms = block_ms(client, block_s)
     wait = () if wait_ms is None else ("BLOCK", wait_ms)
@@ -68,7 +111,7 @@ def _read(client: Client, head: Sequence[Any], ids: Mapping[str, str], block_s: 
     return {key.decode(): entries_of(raw) for key, raw in streams}
 
 
-def _by_slot(client: RedisCluster, ids: Mapping[str, str]) -> list[dict[str, str]]:
+def _by_slot(client: ClusterClient, ids: Mapping[str, str]) -> list[dict[str, str]]:
     slots: dict[int, dict[str, str]] = {}
     for key, entry_id in ids.items():
         slots.setdefault(int(cast(Any, client).keyslot(key)), {})[key] = entry_id

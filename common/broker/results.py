@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.broker.client import Client, call, call_many
-from common.errors import BrokerError
+from common.broker.clusternodes import ClusterClient
+from common.broker.failures import RETRYABLE_CODES
+from common.errors import BrokerError, BrokerUnavailableError
 from common.partition import Keys
 
 RESULTS_KEPT = 100_000  # per partition, about 40 MB: nearly an hour of 6 cameras at 5 frames/s while no judge runs
@@ -29,15 +31,39 @@ class ResultWriter:
             BrokerUnavailableError: Some may have been written; to repeat all is harmless, judge drops duplicates.
             BrokerRefusedError: At least one was refused; to repeat all is harmless.
         """
+        for error in self.append_present(results).values():
+            raise error
+
+    def append_present(self, results: Sequence[tuple[int, bytes]]) -> dict[int, BrokerError]:
+        """Append what can be written now, as `append_many`.
+
+        Returns:
+            Partitions of a cluster of which some were not written, because their node does not answer or has no room
+            while others do; to repeat all of such a partition is harmless.
+
+        Raises:
+            BrokerUnavailableError: The broker as a whole does not answer; some may have been written.
+            BrokerRefusedError: At least one was refused for good, or, by a broker that is no cluster, for now.
+        """
         if not results:
-            return
+            return {}
         commands = [
             ("XADD", self._keys.results(partition), "MAXLEN", "~", self._kept, "*", "r", payload)
             for partition, payload in results
         ]
-        for answer in call_many(self._client, commands):
+        missing: dict[int, BrokerError] = {}
+        try:
+            answers = call_many(self._client, commands)
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+            answers = [error] * len(commands)
+        for (partition, _), answer in zip(results, answers, strict=True):
             if isinstance(answer, BrokerError):
-                raise answer
+                if not isinstance(self._client, ClusterClient) or answer.code not in RETRYABLE_CODES:
+                    raise answer
+                missing.setdefault(partition, answer)
+        return missing
 
 
 class DeadLetters:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, cast
-
-from redis.cluster import RedisCluster
+from typing import Any
 
 from common.broker.client import Client, call
+from common.broker.clusternodes import route
 from common.errors import BrokerRefusedError
 
 Argument = str | bytes | int
@@ -37,24 +36,16 @@ class Script:
             BrokerRefusedError: It did not run.
         """
         command = (self.command, self._sha, len(keys), *keys, *arguments)
-        routed = route(client, keys[0]) if self.command != Script.command else {}
         try:
-            return call(client, *command, **routed)
+            return call(client, *command)
         except BrokerRefusedError as error:
             if error.code != "noscript":
                 raise
         call(client, "SCRIPT LOAD", self._text, **route(client, keys[0]))
-        return call(client, *command, **routed)
+        return call(client, *command)
 
 
 class ReadingScript(Script):
     """A script that only reads (``#!lua flags=no-writes``), so that a user who may only read can run it."""
 
     command = "EVALSHA_RO"
-
-
-def route(client: Client, key: str) -> dict[str, Any]:
-    """Give the options that send a command to the node of ``key``; empty where there is only one."""
-    if isinstance(client, RedisCluster):
-        return {"target_nodes": cast(Any, client).get_node_from_key(key)}
-    return {}

@@ -6,15 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis.cluster import RedisCluster
-
 from common.broker.client import Client, call
+from common.broker.clusternodes import ClusterClient
 from common.broker.lag import broker_now_ms
 from common.errors import BrokerRefusedError
 from common.log import Log, OncePer
 from common.metrics import BrokerMetrics
 
-LOOK_EVERY_S = 10.0
+LOOK_EVERY_S, LOOK_AGAIN_S = 10.0, 1.0
 SKEW_S = 2.0
 """Clocks further apart than this are told of, s."""
 _AGAIN_S = 600.0
@@ -81,7 +80,7 @@ class VitalSigns:
         self._lines = OncePer(_AGAIN_S)
 
     def look(self, now_s: float) -> None:
-        """Ask where ten seconds have passed since the last time.
+        """Ask where ten seconds have passed since the last answer, or one since the last failure.
 
         Args:
             now_s: Monotonic time, s.
@@ -91,8 +90,9 @@ class VitalSigns:
         """
         if now_s < self._next_s:
             return
-        self._next_s = now_s + LOOK_EVERY_S
+        self._next_s = now_s + LOOK_AGAIN_S
         found = read_vitals(self._client, clock_only=not self._may_ask)
+        self._next_s = now_s + LOOK_EVERY_S
         self._warn(found)
         self._metrics.skew.labels(self._endpoint).set(found.skew_s)
         self._may_ask = found.memory_bytes is not None
@@ -116,6 +116,6 @@ def _persists(facts: dict[str, Any]) -> bool:
 
 
 def _nodes(client: Client) -> list[dict[str, Any]]:
-    if isinstance(client, RedisCluster):
+    if isinstance(client, ClusterClient):
         return [{"target_nodes": node} for node in cast(Any, client).get_primaries()]
     return [{}]

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from common.broker.entries import FrameEntry
 from common.broker.ownership import Lease, PartitionState
+from common.errors import BrokerError
 from common.lifecycle import StopSignal
 from common.metrics import BrokerMetrics
 from common.schema import FrameHeader, Outcome, encode
@@ -35,8 +36,9 @@ from tests.trace_receiver import TraceReceiver
 from workers.infer.arrivals import Frame
 from workers.infer.desk import Desk as InferDesk
 from workers.infer.metrics import InferMetrics
-from workers.infer.outbox import Outbox, Patience
+from workers.infer.outbox import Outbox
 from workers.infer.outcomes import Finished, Reporter
+from workers.infer.patience import Patience
 from workers.infer.ways import Ways as InferWays
 from workers.judge.context import context_of
 from workers.judge.desk import Desk as JudgeDesk
@@ -54,8 +56,8 @@ class Nowhere:
     def append(self, _camera: str, _header: bytes, _jpeg: bytes | None, _maxlen: int) -> str:
         return "1-0"
 
-    def append_many(self, _results: Sequence[tuple[int, bytes]]) -> None:
-        return
+    def append_present(self, _results: Sequence[tuple[int, bytes]]) -> dict[int, BrokerError]:
+        return {}
 
     def add(self, _partition: int, _fields: Mapping[str, str | bytes]) -> None:
         return

@@ -79,7 +79,7 @@ def test_a_commit_is_found_by_the_next_owner(any_brokers: Brokers) -> None:
     lease = one.acquire(P)
     assert lease is not None
     assert one.load(P).offset == "0-0"
-    assert one.read({P: "0-0", 2: "0-0"}, 2, 1) == {P: [(ids[0], b"r0"), (ids[1], b"r1")]}
+    assert one.read({P: "0-0", 2: "0-0"}, 2, 1) == {P: [(ids[0], b"r0"), (ids[1], b"r1")], 2: []}
     one.commit(lease, Commit("0-0", ids[1], [event(1), event(2)], {"ä": b"\x00s", "b": b"s"}))
     one.commit(lease, Commit(ids[1], ids[2], [], {"c": b"s"}, ["b"]))
     one.release(lease)

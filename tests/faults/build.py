@@ -22,6 +22,9 @@ class Build:
         state_folder: Where the state broker keeps its files, if not in the rig's folder.
         variables: More environment for every role.
         absent: Further cameras of the plan, none of which answers.
+        cameras: The cameras that do.
+        fps: Their frames a second.
+        partitions: Partition count.
     """
 
     workers: int = 1
@@ -30,13 +33,16 @@ class Build:
     state_folder: Path | None = None
     variables: dict[str, str] = field(default_factory=dict)
     absent: int = 0
+    cameras: tuple[str, ...] = CAMERAS
+    fps: float = FPS
+    partitions: int = 4
 
-
-def plan_at(epoch: float, absent: int = 0) -> SitePlan:
-    """Make a plan of synthetic cameras whose scenes' clocks show 0 at Unix time ``epoch``, s, and of absent ones."""
-    cameras = [
-        Camera(id=name, source=f"synthetic:{name}?seed={number + 1}&epoch={epoch:.3f}", fps=FPS, width=960)
-        for number, name in enumerate(CAMERAS)
-    ]
-    cameras += [Camera(id=f"absent-{number}", source=f"rtsp://127.0.0.1:9/{number}") for number in range(absent)]
-    return SitePlan(site="faults", cameras=cameras)
+    def plan_at(self, epoch: float) -> SitePlan:
+        """Make a plan; the clocks of the cameras' scenes show 0 at Unix time ``epoch``, s."""
+        cameras = [
+            Camera(id=name, source=f"synthetic:{name}?seed={number + 1}&epoch={epoch:.3f}", fps=self.fps, width=960)
+            for number, name in enumerate(self.cameras)
+        ]
+        absent = (f"rtsp://127.0.0.1:9/{number}" for number in range(self.absent))
+        cameras += [Camera(id=f"absent-{number}", source=source) for number, source in enumerate(absent)]
+        return SitePlan(site="faults", cameras=cameras)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from common.broker.plans import PlanStore
-from tests.faults.build import Build, plan_at
+from tests.faults.build import Build
 from tests.faults.rig import Rig
 from tests.faults.trial import Finding, Scenario, try_out
 
@@ -32,7 +32,7 @@ def thousand_cameras(folder: Path) -> Finding:
         plans = PlanStore(rig.witness.state, rig.keys.prefix)
         worst = 0.0
         for absent in (ABSENT - FLAPPING, ABSENT):
-            plan = plan_at(0.0, absent)
+            plan = Build(absent=absent).plan_at(0.0)
             cameras = [*rig.plan.cameras[:2], *plan.cameras[2:]]
             published = time.monotonic()
             plans.publish(plan.model_copy(update={"cameras": cameras}).to_bytes())

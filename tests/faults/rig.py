@@ -17,14 +17,13 @@ from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.errors import BrokerError
 from common.partition import Keys
-from tests.faults.build import Build, plan_at
+from tests.faults.build import Build
 from tests.faults.role import Role, Size
 from tests.faults.role_process import CLOCK_SHIFT
 from tests.faults.witness import Witness
 from tests.proxy import Proxy
 from tests.waiting import until
 
-PARTITIONS = 4
 READY_S = 60.0
 WATCH_PERIOD_S = 0.1
 SESSION_SILENT_S = 11.0
@@ -184,20 +183,28 @@ class Rig:
 
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        frames_url, state_url = self._open_brokers()
+        self.keys = Keys("mw", self.build.partitions)
+        self.plan = self.build.plan_at(time.time())
+        self.witness = Witness(frames_url, state_url, self.keys, self.plan)
+        self._stack.callback(self.witness.close)
+        ensure_layout(self.witness.state, self.keys.prefix, self.keys.partitions)
+        PlanStore(self.witness.state, self.keys.prefix).publish(self.plan.to_bytes())
+        threading.Thread(target=self._supervise, daemon=True).start()
+        self._add_all()
+
+    def _open_brokers(self) -> tuple[str, str]:
+        """Start both brokers and give their own URLs; roles are sent to the go-betweens."""
         self._stack.enter_context(self.pair)
         for broker in (self.pair.frames, self.pair.state):
             thread = threading.Thread(target=broker.watch, args=(_Waiting(self._over),), daemon=True)
             thread.start()
         self.frames = self._stack.enter_context(Proxy(self.pair.frames.url))
         self.state = self._stack.enter_context(Proxy(self.pair.state.url))
-        self.keys = Keys("mw", PARTITIONS)
-        self.plan = plan_at(time.time(), self.build.absent)
-        self.witness = Witness(self.pair.frames.url, self.pair.state.url, self.keys, self.plan)
-        self._stack.callback(self.witness.close)
-        ensure_layout(self.witness.state, self.keys.prefix, PARTITIONS)
-        PlanStore(self.witness.state, self.keys.prefix).publish(self.plan.to_bytes())
-        threading.Thread(target=self._supervise, daemon=True).start()
-        self._add_all()
+        return self.pair.frames.url, self.pair.state.url
+
+    def _urls(self) -> tuple[str, str]:
+        return self.frames.url, self.state.url
 
     def _add_all(self) -> None:
         for number in range(self.build.workers):
@@ -212,9 +219,10 @@ class Rig:
                     role.watch()
 
     def _environment(self) -> dict[str, str]:
+        frames_url, state_url = self._urls()
         return {
-            "MASKWATCH_FRAMES_URL": self.frames.url,
-            "MASKWATCH_STATE_URL": self.state.url,
+            "MASKWATCH_FRAMES_URL": frames_url,
+            "MASKWATCH_STATE_URL": state_url,
             "MASKWATCH_JUDGE_KEEP_RESULTS_S": "7200",  # the oracle judges them all once more
             "OMP_NUM_THREADS": "1",
             **self.build.variables,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.faults import crowds, disks, networks, processes, replicas
+from tests.faults import clusters, crowds, disks, networks, processes, replicas
 from tests.faults.trial import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -13,6 +13,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *disks.SCENARIOS,
     *crowds.SCENARIOS,
     *replicas.SCENARIOS,
+    *clusters.SCENARIOS,
 )
 SOAK = "make soak"
 

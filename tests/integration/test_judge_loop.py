@@ -38,7 +38,7 @@ class Bench:
         letters = DeadLetters(brokers.state, keys)
         metrics = JudgeMetrics(self.registry)
         vitals = VitalSigns(brokers.state, "state", metrics.broker)
-        around = Surroundings(brokers.state, store, letters, self.plans, metrics, vitals)
+        around = Surroundings(store, letters, self.plans, metrics, vitals)
         self.loop = JudgeLoop(around, self.holding, JudgeSettings())
 
     def value(self, name: str, **labels: str) -> float | None:

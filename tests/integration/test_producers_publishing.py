@@ -13,6 +13,7 @@ from common.broker.client import call, connect
 from common.broker.embedded import EmbeddedBroker, EmbeddedPair
 from common.broker.flow import outstanding
 from common.broker.frames import FrameWriter
+from common.errors import BrokerUnavailableError
 from common.schema import CameraMark, CameraState, FrameHeader, read_frame_message
 from common.siteplan import Camera
 from common.trace import traceparent_of
@@ -177,3 +178,30 @@ def test_captured_is_always_published_plus_dropped(reason: Drop) -> None:
     ledger.drop(reason, 2)
     ledger.drop(reason, 0)
     assert ledger.captured == ledger.published + sum(ledger.dropped.values()) == 3
+
+
+class NodeAway:
+    """A cluster of which one node is away; some cameras live there."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def append(self, camera: str, _header: bytes, _jpeg: bytes | None, _maxlen: int) -> str:
+        if camera.startswith("there"):
+            raise BrokerUnavailableError("connection", "node b does not answer", node="b")
+        self.written.append(camera)
+        return "1-0"
+
+
+def test_a_node_that_is_away_costs_only_its_own_cameras_frames() -> None:
+    writer, metrics = NodeAway(), ProducerMetrics(CollectorRegistry())
+    link = BrokerLink(writer, metrics.broker, Clock())
+    assert [link.send(camera, b"", b"", 10) for camera in ("here", "there", "here 2", "there", "here")] == [
+        None,
+        Drop.BROKER,
+        None,
+        Drop.BROKER,
+        None,
+    ]
+    assert writer.written == ["here", "here 2", "here"]
+    assert link.up

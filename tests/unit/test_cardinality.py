@@ -16,6 +16,7 @@ import pytest
 
 from common import jpeg
 from common.broker.entries import FrameEntry
+from common.errors import BrokerError
 from common.events import CameraInfo, CloudEvent, Verdict
 from common.events.feedback import FeedbackLabel
 from common.feedback import FeedbackRecord, GivenLabel
@@ -29,8 +30,9 @@ from workers.infer.arrivals import Frame
 from workers.infer.desk import Desk
 from workers.infer.looking import FAILED
 from workers.infer.metrics import InferMetrics
-from workers.infer.outbox import Outbox, Patience
+from workers.infer.outbox import Outbox
 from workers.infer.outcomes import OVERTAKEN, STALE, Finished, Reporter
+from workers.infer.patience import Patience
 from workers.infer.solo import GARBLED, KILLED, TIMEOUT
 from workers.judge.metrics import JudgeMetrics
 from workers.notify.metrics import NotifyMetrics
@@ -52,8 +54,9 @@ MEMORY = re.compile(r"\d{5,}|[0-9a-f]{8}-[0-9a-f]{4}|[\s/:]")
 class Written:
     """A broker that takes everything."""
 
-    def append_many(self, results: Sequence[tuple[int, bytes]]) -> None:
+    def append_present(self, _results: Sequence[tuple[int, bytes]]) -> dict[int, BrokerError]:
         """Take results."""
+        return {}
 
     def add(self, partition: int, fields: Mapping[str, str | bytes]) -> None:
         """Take a dead letter."""

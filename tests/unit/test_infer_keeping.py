@@ -1,16 +1,15 @@
-"""What keeps an infer worker honest: its holdings, its progress, its clock, and its patience with a broker."""
+"""What keeps an infer worker honest: its holdings, its progress and its clock."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 import pytest
 
 from common.broker.entries import FrameEntry
-from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
-from common.lifecycle import StopSignal
+from common.errors import BrokerUnavailableError
 from common.schema import CameraMark, CameraState, FrameHeader, encode
 from tests.waiting import until
 from workers.infer.arrivals import sort_entries
@@ -18,7 +17,7 @@ from workers.infer.brokerclock import SYNC_EVERY_S, BrokerClock
 from workers.infer.flight import Flight
 from workers.infer.holdings import Holdings
 from workers.infer.keeper import Keeper
-from workers.infer.outbox import Backoff, Outbox, Patience
+from workers.infer.patience import Backoff
 from workers.infer.progress import Progress
 
 HEADER = encode(FrameHeader(session=1, seq=0, captured_at=1.0, width=320, height=192))
@@ -56,12 +55,25 @@ def test_a_mark_waits_for_the_frames_before_it_of_its_own_camera_only() -> None:
     holdings = Holdings()
     holdings.take(sort_entries([entry("a", 1), entry("a", 2, MARK), entry("a", 3), entry("b", 4, MARK)]))
     assert [mark.entry.camera for mark in holdings.ready_marks()] == ["b"]
-    holdings.let_go([entry("a", 3)])
+    assert holdings.ready_marks() == []
+    holdings.let_go([entry("a", 3), entry("b", 4)])
     assert holdings.ready_marks() == []
     assert len(holdings.entries()) == 2
     holdings.let_go([entry("a", 1)])
     assert [mark.entry.entry_id for mark in holdings.ready_marks()] == ["2-0"]
+    assert holdings.entries() == [entry("a", 2, MARK)], "a mark that is not written yet is still in hand"
+    holdings.let_go([entry("a", 2)])
     assert holdings.entries() == []
+
+
+def test_a_mark_waits_for_an_earlier_one_that_is_not_written_yet() -> None:
+    holdings = Holdings()
+    holdings.take(sort_entries([entry("a", 1, MARK)]))
+    assert len(holdings.ready_marks()) == 1
+    holdings.take(sort_entries([entry("a", 2, MARK)]))
+    assert holdings.ready_marks() == []
+    holdings.let_go([entry("a", 1)])
+    assert [mark.entry.entry_id for mark in holdings.ready_marks()] == ["2-0"]
 
 
 def test_an_entry_in_hand_is_not_taken_twice() -> None:
@@ -121,54 +133,6 @@ def test_the_clock_follows_the_broker_and_asks_it_seldom() -> None:
     assert 5_000 <= clock.now() < 5_001
     clock.sync(100.0 + SYNC_EVERY_S)
     assert len(asked) == 2
-
-
-class Flaky:
-    """A results writer and dead-letter writer that fails with the given errors first."""
-
-    def __init__(self, *errors: BrokerError) -> None:
-        self.errors = list(errors)
-        self.written: list[object] = []
-
-    def append_many(self, results: Sequence[tuple[int, bytes]]) -> None:
-        if self.errors:
-            raise self.errors.pop(0)
-        self.written += results
-
-    def add(self, partition: int, fields: Mapping[str, str | bytes]) -> None:
-        self.append_many([(partition, b"letter" + b"".join(str(value).encode() for value in fields.values()))])
-
-
-def outbox(target: Flaky, stop: StopSignal, grace_s: float = 5.0) -> tuple[Outbox, list[str]]:
-    tries: list[str] = []
-    return Outbox(target, target, Patience(stop, grace_s), tries.append), tries
-
-
-def test_results_are_tried_again_until_they_are_written() -> None:
-    target = Flaky(BrokerUnavailableError("timeout", "", in_doubt=True), BrokerRefusedError("oom", ""))
-    box, tries = outbox(target, StopSignal())
-    assert box.publish([(1, b"r")]) is True
-    assert target.written == [(1, b"r")]
-    assert tries == ["timeout", "oom", ""]
-    assert box.publish([]) is True
-    assert box.dead_letter(2, {}) is True
-    assert target.written[-1] == (2, b"letter")
-
-
-def test_a_refusal_for_good_is_raised() -> None:
-    box, _ = outbox(Flaky(BrokerRefusedError("noperm", "no")), StopSignal())
-    with pytest.raises(BrokerRefusedError):
-        box.publish([(1, b"r")])
-
-
-def test_after_the_end_was_asked_for_trying_lasts_no_longer_than_the_grace_period() -> None:
-    stop = StopSignal()
-    box, tries = outbox(Flaky(*[BrokerUnavailableError("connection", "") for _ in range(1000)]), stop, 0.2)
-    stop.set()
-    began = time.monotonic()
-    assert box.publish([(1, b"r")]) is False
-    assert time.monotonic() - began < 3
-    assert 1 <= len(tries) < 20
 
 
 def test_pauses_grow_to_two_seconds_and_start_small_again() -> None:

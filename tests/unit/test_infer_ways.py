@@ -43,7 +43,7 @@ def told_of(*batch: Finished) -> list[Span]:
     ways.begin(0.004)
     for stage, seconds in (("detect", 0.01), ("detect", 0.02), ("classify", 0.003), ("publish", 0.001)):
         ways.time_stage(stage, seconds)
-    ways.tell(batch, ways.places(batch))
+    ways.tell(list(zip(batch, ways.places(batch), strict=True)), ways.stages(batch))
     return told.spans
 
 
@@ -85,14 +85,14 @@ def test_times_of_another_thread_are_of_another_batch() -> None:
     ways = Ways(told)
     ways.time_stage("detect", 0.01)
     batch = [finished("gate")]
-    ways.tell(batch, ways.places(batch))
+    ways.tell(list(zip(batch, ways.places(batch), strict=True)), ways.stages(batch))
     assert "maskwatch.stage.detect_ms" not in told.spans[0].facts
 
 
 def test_without_export_nothing_is_named_or_told() -> None:
     UNTOLD.begin(0.0)
     assert UNTOLD.places([finished("gate")]) == [None]
-    UNTOLD.tell([finished("gate")], [None])
+    UNTOLD.tell([(finished("gate"), None)], UNTOLD.stages([finished("gate")]))
 
 
 def test_the_plan_says_which_cameras_are_only_counted() -> None:

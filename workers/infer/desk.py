@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.broker.entries import FrameEntry
 from common.errors import WireError
 from common.log import Log
 from common.schema import Outcome
+from common.spans import Told
 from workers.infer.arrivals import Mark
 from workers.infer.metrics import InferMetrics
-from workers.infer.outbox import Outbox
+from workers.infer.outbox import Envelope, Outbox
 from workers.infer.outcomes import Finished, Reporter, letter_of
 from workers.infer.ways import UNTOLD, Ways
 
@@ -24,8 +25,8 @@ MAX_DETAIL = 200
 class Desk:
     """Publishes what became of frames, marks and foreign messages. Thread-safe.
 
-    Each method is True once everything is written, so that the entries may be acknowledged; False where the end came
-    first, so that they must stay with the broker.
+    Each method gives the entries of which everything is written by now, so that they may be acknowledged. Others wait
+    for a node of the broker, and come with `late`; or the end came first, and they must stay with the broker.
     """
 
     outbox: Outbox
@@ -34,28 +35,30 @@ class Desk:
     worker: str
     ways: Ways = UNTOLD
 
-    def finish(self, finished: Sequence[Finished]) -> bool:
+    def finish(self, finished: Sequence[Finished]) -> list[FrameEntry]:
         """Publish the results of frames, dead letters first."""
+        if not finished:
+            return []
         began = time.perf_counter()
-        for one in finished:
-            if one.outcome is Outcome.DEAD and not self._bury(one):
-                return False
-        places = self.ways.places(finished)
-        named = [self.reporter.result(one, place and place.text()) for one, place in zip(finished, places, strict=True)]
-        if not self.outbox.publish(named):
-            return False
-        if finished:
-            self.metrics.time_stage("publish", time.perf_counter() - began)
-            self.ways.tell(finished, places)
-        for one in finished:
-            self._count(one)
-        return True
+        envelopes: dict[int, Envelope] = {}
+        for one, place in zip(finished, self.ways.places(finished), strict=True):
+            entry = one.frame.entry
+            envelope = envelopes.setdefault(entry.partition, Envelope(entry.partition, []))
+            envelope.entries.append(entry)
+            envelope.frames.append((one, place))
+            envelope.results.append(self.reporter.result(one, place and place.text())[1])
+            if one.outcome is Outcome.DEAD:
+                envelope.letters.append(letter_of(one.frame, one.reason, self.worker))
+        written = self.outbox.send(list(envelopes.values()))
+        self.metrics.time_stage("publish", time.perf_counter() - began)
+        return self._settle(written, self.ways.stages(finished))
 
-    def forward(self, marks: Sequence[Mark]) -> bool:
+    def forward(self, marks: Sequence[Mark]) -> list[FrameEntry]:
         """Hand marks on to the judge."""
-        return self.outbox.publish([self.reporter.mark(mark) for mark in marks])
+        envelopes = [Envelope(mark.entry.partition, [mark.entry], [self.reporter.mark(mark)[1]]) for mark in marks]
+        return self._settle(self.outbox.send(envelopes))
 
-    def refuse(self, entry: FrameEntry, error: WireError) -> bool:
+    def refuse(self, entry: FrameEntry, error: WireError) -> list[FrameEntry]:
         """Note an entry that is no message of ours."""
         fields: dict[str, str | bytes] = {
             "camera": entry.camera,
@@ -64,22 +67,28 @@ class Desk:
             "detail": str(error)[:MAX_DETAIL],
             "worker": self.worker,
         }
-        written = self.outbox.dead_letter(entry.partition, fields)
-        if written:
-            self.metrics.dead_letters.labels(f"wire_{error.reason}").inc()
-            _log.warning("foreign_message", camera=entry.camera, entry=entry.entry_id, reason=error.reason)
-        return written
+        return self._settle(self.outbox.send([Envelope(entry.partition, [entry], letters=[fields], foreign=error)]))
 
-    def _bury(self, one: Finished) -> bool:
-        written = self.outbox.dead_letter(one.frame.entry.partition, letter_of(one.frame, one.reason, self.worker))
-        if written:
-            self.metrics.dead_letters.labels(one.reason).inc()
-            entry = one.frame.entry
-            _log.error("dead_letter", camera=entry.camera, entry=entry.entry_id, reason=one.reason)
-        return written
+    def late(self) -> list[FrameEntry]:
+        """Try again, where it is time, what waits for a node of the broker."""
+        return self._settle(self.outbox.send_again())
+
+    def _settle(self, envelopes: Sequence[Envelope], stages: Mapping[str, Told] | None = None) -> list[FrameEntry]:
+        for envelope in envelopes:
+            if envelope.foreign is not None:
+                entry, reason = envelope.entries[0], envelope.foreign.reason
+                self.metrics.dead_letters.labels(f"wire_{reason}").inc()
+                _log.warning("foreign_message", camera=entry.camera, entry=entry.entry_id, reason=reason)
+            self.ways.tell(envelope.frames, stages or {})
+            for one, _ in envelope.frames:
+                self._count(one)
+        return [entry for envelope in envelopes for entry in envelope.entries]
 
     def _count(self, one: Finished) -> None:
         camera = one.frame.camera
+        if one.outcome is Outcome.DEAD:
+            self.metrics.dead_letters.labels(one.reason).inc()
+            _log.error("dead_letter", camera=camera, entry=one.frame.entry.entry_id, reason=one.reason)
         if one.outcome is Outcome.OK:
             self.metrics.processed.labels(camera).inc()
             latency_s = self.reporter.now() - one.frame.header.captured_at

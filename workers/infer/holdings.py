@@ -38,7 +38,7 @@ class Holdings:
                 self._entries.pop((entry.camera, entry.entry_id), None)
 
     def ready_marks(self) -> list[Mark]:
-        """Give, and forget, the marks that no unfinished frame of their camera precedes."""
+        """Give, once, the marks that nothing unfinished of their camera precedes; they stay in hand until let go."""
         with self._lock:
             first: dict[str, tuple[int, int]] = {}
             for camera, entry_id in self._entries:
@@ -46,6 +46,7 @@ class Holdings:
             ready = [m for m in self._marks if order_of(m.entry.entry_id) < first.get(m.entry.camera, _NEVER)]
             kept = {id(mark) for mark in ready}
             self._marks = [mark for mark in self._marks if id(mark) not in kept]
+            self._entries |= {(mark.entry.camera, mark.entry.entry_id): mark.entry for mark in ready}
             return ready
 
     def entries(self) -> list[FrameEntry]:

@@ -12,7 +12,7 @@ from common.errors import BrokerError
 from common.log import Log, OncePer
 from workers.infer.brokerclock import BrokerClock
 from workers.infer.metrics import InferMetrics
-from workers.infer.outbox import Backoff, Patience
+from workers.infer.patience import Backoff, Patience
 
 _log = Log("infer")
 
@@ -64,11 +64,12 @@ class Intake:
         self._backoff = Backoff()
         self._once = OncePer(5.0, time.monotonic)
 
-    def follow(self, cameras: tuple[str, ...]) -> None:
-        """Read these cameras from now on."""
+    def follow(self, cameras: tuple[str, ...], resting: frozenset[int] = frozenset()) -> None:
+        """Read these cameras from now on, but for those of resting partitions: theirs stays with the broker."""
         if cameras != self._cameras:
             self._cameras = cameras
             self._reader.set_cameras(cameras)
+        self._reader.resting = resting
 
     def fetch(self, block_s: float) -> list[FrameEntry]:
         """Read new entries, each camera its fair share, and now and then take over what others left behind."""

@@ -32,8 +32,8 @@ from workers.infer.holdings import Holdings
 from workers.infer.intake import Intake
 from workers.infer.looking import Decoded, Looker
 from workers.infer.metrics import InferMetrics
-from workers.infer.outbox import Patience
 from workers.infer.outcomes import OVERTAKEN, STALE, Finished
+from workers.infer.patience import Patience
 from workers.infer.progress import Progress
 from workers.infer.watch import Watch
 
@@ -67,12 +67,6 @@ class Parts:
     candidates: Candidates | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Landed:
-    finished: list[Finished]
-    written: bool
-
-
 class InferLoop:
     """Runs until its stop signal; used by one thread."""
 
@@ -82,7 +76,7 @@ class InferLoop:
         self._suspects: deque[Frame] = deque()
         self._ready: list[Decoded] = []
         self._decode_s = 0.0
-        self._flight: Flight[_Landed] | None = None
+        self._flight: Flight[list[FrameEntry]] | None = None
         self._examining = False
 
     def run(self, stop: StopSignal) -> None:
@@ -101,8 +95,9 @@ class InferLoop:
     def _turn(self) -> None:
         now = time.monotonic()
         self._p.progress.beat("loop", now)
-        self._p.intake.follow(self._p.watch.cameras)
+        self._p.intake.follow(self._p.watch.cameras, self._p.desk.outbox.stuck)
         self._land()
+        self._done(self._p.desk.late())
         self._launch()
         if self._flight is not None and (self._ready or self._suspects or self._examining):
             self._flight.wait(IN_FLIGHT_BLOCK_S)  # one batch ahead at most, and nothing beside a suspect
@@ -124,8 +119,7 @@ class InferLoop:
         self._batcher.add(arrivals.frames, time.monotonic())
         self._suspects.extend(arrivals.suspects)
         for entry, error in arrivals.foreign:
-            if self._p.desk.refuse(entry, error):
-                self._done([entry])
+            self._done(self._p.desk.refuse(entry, error))
         if arrivals.marks:
             self._forward_marks()
 
@@ -181,26 +175,19 @@ class InferLoop:
         return finished if candidates is None else candidates.illustrate(batch, finished)
 
     def _fly(self, look: Callable[[], list[Finished]], *, examining: bool) -> None:
-        def work() -> _Landed:
-            finished = look()
-            return _Landed(finished, self._p.desk.finish(finished))
-
         self._p.progress.beat("batch", time.monotonic())
         self._examining = examining
-        self._flight = Flight(work)
+        self._flight = Flight(lambda: self._p.desk.finish(look()))
 
     def _land(self) -> None:
         if self._flight is None or not self._flight.wait(0):
             return
         flight, self._flight = self._flight, None
         self._p.progress.rest("batch")
-        landed = flight.result()
-        if landed.written:
-            self._done([one.frame.entry for one in landed.finished])
+        self._done(flight.result())
 
     def _finish(self, finished: list[Finished]) -> None:
-        if finished and self._p.desk.finish(finished):
-            self._done([one.frame.entry for one in finished])
+        self._done(self._p.desk.finish(finished))
 
     def _done(self, entries: list[FrameEntry]) -> None:
         """Acknowledge what is written, and forward the marks that waited for it."""
@@ -210,9 +197,12 @@ class InferLoop:
             self._forward_marks()
 
     def _forward_marks(self) -> None:
-        marks = self._p.holdings.ready_marks()
-        if marks and self._p.desk.forward(marks):
-            self._p.intake.ack([mark.entry for mark in marks])
+        while marks := self._p.holdings.ready_marks():
+            written = self._p.desk.forward(marks)
+            if not written:
+                return
+            self._p.intake.ack(written)
+            self._p.holdings.let_go(written)
 
     def _end(self) -> None:
         self._p.examiner.solo.cancel()

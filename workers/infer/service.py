@@ -37,8 +37,9 @@ from workers.infer.loop import InferLoop, Parts
 from workers.infer.metrics import InferMetrics
 from workers.infer.models import Models, opened_models
 from workers.infer.opening import decoder_for
-from workers.infer.outbox import Backoff, Outbox, Patience
+from workers.infer.outbox import Outbox
 from workers.infer.outcomes import Reporter
+from workers.infer.patience import Backoff, Patience
 from workers.infer.picturing import Picturing
 from workers.infer.progress import Progress
 from workers.infer.settings import InferSettings

@@ -12,7 +12,7 @@ from common.broker.frames import FrameReader, Janitor
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.broker.vitals import VitalSigns
-from common.errors import BrokerError, SitePlanError
+from common.errors import BrokerError, SitePlanError, of_one_node
 from common.log import Log, OncePer
 from common.siteplan import PrivacyMode, SitePlan
 from common.tracing import OFF
@@ -76,11 +76,16 @@ class Watch:
                 return
 
     def _state(self) -> None:
-        try:
-            self._watched.state.look(time.monotonic())
-            self._follow()
-        except BrokerError as error:
-            self._failed("state", error)
+        failed: BrokerError | None = None
+        for step in (self._follow, lambda: self._watched.state.look(time.monotonic())):
+            try:
+                step()
+            except BrokerError as error:
+                failed = error
+                if not of_one_node(error):
+                    break
+        if failed is not None:
+            self._failed("state", failed)
         else:
             self.state_answers = True
             self._metrics.broker.up.labels("state").set(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from common.schema import Outcome
 from common.spans import Span, Told
@@ -47,13 +47,19 @@ class Ways:
             return [None] * len(finished)
         return [self._place(one) for one in finished]
 
-    def tell(self, finished: Sequence[Finished], places: Sequence[Trace | None]) -> None:
-        """Tell of frames whose results were published just now."""
-        if not any(places):
+    def stages(self, finished: Sequence[Finished]) -> dict[str, Told]:
+        """Give the times of this thread's stages for a whole batch; none where a camera in it is only counted."""
+        stages: dict[str, float] | None = getattr(self._mine, "stages", None)
+        if not stages or not all(self._tracing.allows(one.frame.camera) for one in finished):
+            return {}
+        return {f"{_STAGE}{stage}_ms": round(1000 * seconds, 3) for stage, seconds in stages.items()}
+
+    def tell(self, frames: Sequence[tuple[Finished, Trace | None]], stages: Mapping[str, Told]) -> None:
+        """Tell of frames whose results were published just now, with their places and the times of their batch."""
+        if not any(place for _, place in frames):
             return
         now, ended = time.time(), time.monotonic()
-        stages = self._stages(finished)
-        for one, place in zip(finished, places, strict=True):
+        for one, place in frames:
             came = read_trace(one.frame.header.traceparent)
             if place is not None and came is not None:
                 began = now - (ended - (one.frame.read_at or ended))
@@ -67,14 +73,8 @@ class Ways:
             return None
         return came.next()
 
-    def _stages(self, finished: Sequence[Finished]) -> dict[str, Told]:
-        stages: dict[str, float] | None = getattr(self._mine, "stages", None)
-        if not stages or not all(self._tracing.allows(one.frame.camera) for one in finished):
-            return {}
-        return {f"{_STAGE}{stage}_ms": round(1000 * seconds, 3) for stage, seconds in stages.items()}
 
-
-def _facts(one: Finished, stages: dict[str, Told]) -> dict[str, Told]:
+def _facts(one: Finished, stages: Mapping[str, Told]) -> dict[str, Told]:
     facts: dict[str, Told] = {
         "maskwatch.camera": one.frame.camera,
         "maskwatch.seq": one.frame.header.seq,
@@ -82,7 +82,7 @@ def _facts(one: Finished, stages: dict[str, Told]) -> dict[str, Told]:
     }
     if one.reason:
         facts["maskwatch.reason"] = one.reason
-    return facts | stages
+    return facts | dict(stages)
 
 
 UNTOLD = Ways(OFF)

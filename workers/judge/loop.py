@@ -6,12 +6,10 @@ import random
 import time
 from dataclasses import dataclass
 
-from common.broker.client import Client
-from common.broker.lag import broker_now_ms
 from common.broker.ownership import Commit, PartitionStore
 from common.broker.results import DeadLetters
 from common.broker.vitals import VitalSigns
-from common.errors import BrokerError, FencedError, OffsetMovedError
+from common.errors import BrokerError, BrokerUnavailableError, FencedError, OffsetMovedError
 from common.lifecycle import Deadline, StopSignal
 from common.log import Log, OncePer
 from common.tracing import OFF, Tracing
@@ -30,7 +28,6 @@ _LONGEST_PAUSE_S = 2.0
 class Surroundings:
     """What the loop works with: the state endpoint in its several roles, and the counters."""
 
-    client: Client
     store: PartitionStore
     letters: DeadLetters
     plans: Plans
@@ -56,6 +53,7 @@ class JudgeLoop:
         self._plan_seen_s = float("-inf")
         self._pause_s = 0.1
         self._quiet = OncePer(5.0)
+        self._told: BrokerUnavailableError | None = None
 
     def run(self, stop: StopSignal, grace_s: float) -> None:
         """Work until ``stop``, then judge what is already there and release everything, within ``grace_s``."""
@@ -87,18 +85,24 @@ class JudgeLoop:
         self._around.metrics.partitions.set(len(desks))
         if not desks:
             return False
-        now_ms = broker_now_ms(self._around.client)
-        cursors = {number: desk.cursor for number, desk in desks.items()}
+        clocks = self._around.store.clocks(desks)
+        cursors = {number: desks[number].cursor for number in clocks}
         found = self._around.store.read(cursors, self._settings.batch, block_s)
-        for number, desk in list(desks.items()):
-            entries = found.get(number, [])
-            desk.take(entries)
-            if len(entries) < self._settings.batch:
-                desk.tick(now_ms)
-                desk.forget(now_ms, round(self._settings.forget_s * 1000), self._around.plans.planned)
-            self._commit(number, desk, now_ms)
+        for number, entries in found.items():
+            with self._holding.reaching(number):
+                self._judge(number, entries, clocks[number])
             self._holding.renew(time.monotonic())
-        return bool(found)
+        return any(found.values())
+
+    def _judge(self, number: int, entries: list[tuple[str, bytes]], now_ms: int) -> None:
+        desk = self._holding.desks.get(number)
+        if desk is None:  # it was lost to another judge, or with its node, while others were judged
+            return
+        desk.take(entries)
+        if len(entries) < self._settings.batch:
+            desk.tick(now_ms)
+            desk.forget(now_ms, round(self._settings.forget_s * 1000), self._around.plans.planned)
+        self._commit(number, desk, now_ms)
 
     def _guarded(self, block_s: float, stop: StopSignal) -> bool:
         """Take a turn; after a broker error everything in memory is dropped, to be loaded again."""
@@ -114,26 +118,43 @@ class JudgeLoop:
                 _log.warning("broker_trouble", code=error.code, error=str(error))
             self._holding.drop_all("broker trouble")
             return False
-        metrics.up.labels("state").set(1)
         self._pause_s = 0.1
-        self.trouble = "" if self._around.plans.known else "no site plan was published"
+        self.trouble = self._what_is_missing()
+        metrics.up.labels("state").set(not self._holding.unreached)
         if not self._holding.desks:
             stop.wait(self._settings.block_s)
         return True
+
+    def _what_is_missing(self) -> str:
+        unreached = self._holding.unreached
+        if unreached:
+            error = next(iter(unreached.values()))
+            if error is not self._told:
+                self._told = error
+                self._around.metrics.broker.errors.labels("state", error.code).inc()
+            if self._quiet.permit(error.node) is not None:
+                _log.warning("node_away", node=error.node, code=error.code, partitions=sorted(unreached))
+            return f"{len(unreached)} partitions wait for the broker's node {error.node} ({error.code})"
+        return "" if self._around.plans.known else "no site plan was published"
 
     def _next_pause(self) -> float:
         pause_s, self._pause_s = self._pause_s, min(_LONGEST_PAUSE_S, 2 * self._pause_s)
         return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
     def _follow_plan(self, now_s: float) -> bool:
+        """Say whether there is a plan; one in hand serves on while the node that holds it is away."""
         plans = self._around.plans
-        self._around.vitals.look(now_s)
-        if now_s - self._plan_seen_s >= _PLAN_POLL_S:
-            self._plan_seen_s = now_s
-            if plans.refresh():
-                for desk in self._holding.desks.values():
-                    desk.renew_contexts()
-                self._around.metrics.forget(plans.planned)
+        try:
+            self._around.vitals.look(now_s)
+            if now_s - self._plan_seen_s >= _PLAN_POLL_S:
+                self._plan_seen_s = now_s
+                if plans.refresh():
+                    for desk in self._holding.desks.values():
+                        desk.renew_contexts()
+                    self._around.metrics.forget(plans.planned)
+        except BrokerUnavailableError as error:
+            if not (error.node and plans.known):
+                raise
         return plans.known
 
     def _commit(self, number: int, desk: Desk, now_ms: int) -> None:

@@ -7,6 +7,7 @@ partitions at the same time. Seats only balance; two judges that disagree cannot
 from __future__ import annotations
 
 from common.broker.ownership import Lease, PartitionStore
+from common.errors import BrokerUnavailableError
 from common.partition import Keys
 
 SEATS = 64
@@ -43,12 +44,12 @@ class Seat:
         Raises:
             BrokerError: The broker does not answer; the seat may be lost and is taken again by the next call.
         """
-        if self._lease is not None and not self._store.renew(self._lease):
+        if self._lease is not None and not self._kept(self._lease):
             self._lease = None
         taken = self._store.owners()
         if self._lease is None:
             free = (number for number in range(SEATS) if number not in taken)
-            self._lease = next((lease for number in free if (lease := self._store.acquire(number))), None)
+            self._lease = next((lease for number in free if (lease := self._acquired(number))), None)
         return [holder.owner for holder in taken.values()]
 
     def leave(self) -> None:
@@ -60,3 +61,19 @@ class Seat:
         if self._lease is not None:
             lease, self._lease = self._lease, None
             self._store.release(lease)
+
+    def _kept(self, lease: Lease) -> bool:
+        try:
+            return self._store.renew(lease)
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+            return False  # the node of this seat is away; there are seats at the others
+
+    def _acquired(self, number: int) -> Lease | None:
+        try:
+            return self._store.acquire(number)
+        except BrokerUnavailableError as error:
+            if not error.node:
+                raise
+            return None

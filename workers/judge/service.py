@@ -115,7 +115,7 @@ def _build(
     plans = Plans(PlanStore(client, keys.prefix), judge.limits(), host, unusable, floor)
     metrics.partitions_in_all.set(keys.partitions)
     vitals = VitalSigns(client, "state", metrics.broker)
-    around = Surroundings(client, store, DeadLetters(client, keys), plans, metrics, vitals, tracing)
+    around = Surroundings(store, DeadLetters(client, keys), plans, metrics, vitals, tracing)
     return JudgeLoop(around, Holding(store, seat, me, keys.partitions, judge.renew_s), judge)
 
 
