@@ -31,7 +31,8 @@ class LogReader:
         self._log, self._stop, self._on_set_back = log, stop, on_set_back
         self._reached: dict[int, str] = {}
         self._from_oldest: set[int] = set()
-        self._retry_at, self._pause_s, self._rejoin = 0.0, FIRST_PAUSE_S, False
+        self._away: set[int] = set()
+        self._retry_at, self._pause_s = 0.0, FIRST_PAUSE_S
         self.idle = False
 
     def begin(self, cursors: dict[int, str], *, continued: bool, from_oldest: bool) -> dict[int, str]:
@@ -45,28 +46,32 @@ class LogReader:
         self._reached = dict(cursors)
         self._from_oldest = set(cursors) if from_oldest else set()
         if continued:
-            self._set_back()
+            self._away = set(cursors)
+            self._rejoin()
         return dict(self._reached)
 
     def read(self, block_s: float) -> list[Found]:
-        """Read on, waiting up to ``block_s`` s for the first event; an outage is waited out over several calls."""
+        """Read on, waiting up to ``block_s`` s for the first event; an outage is waited out over several calls.
+
+        While a node of a cluster is away, the partitions of the others are read on.
+        """
         wait_s = self._retry_at - time.monotonic()
         if wait_s > 0:
             self._stop.wait(min(wait_s, block_s))
             return []
         try:
-            if self._rejoin:
-                self._set_back()
-                self._rejoin = False
-            events = self._log.read(self._reached, block_s, READ_COUNT)
+            self._rejoin()
+            present = {number: cursor for number, cursor in self._reached.items() if number not in self._away}
+            events, lost = self._log.read_present(present, block_s, READ_COUNT)
+            self._away |= lost.keys()
             gaps = self._gaps_before(events)
         except BrokerUnavailableError:
-            self._rejoin, self.idle = True, False
+            self._away, self.idle = set(self._reached), False
             self._retry_at = time.monotonic() + self._pause_s * random.uniform(0.5, 1)  # noqa: S311 - no secret
             self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
             return []
         self._pause_s = FIRST_PAUSE_S
-        self.idle = not events
+        self.idle = not events and not self._away
         self._from_oldest.clear()
         return self._passed(events, gaps)
 
@@ -93,9 +98,13 @@ class LogReader:
         lost += [number for number in unread if self._log.trimmed(number)]
         return {number: Gap(number, self._reached[number], firsts[number], "trimmed") for number in lost}
 
-    def _set_back(self) -> None:
-        settled = self._log.rewind(self._reached)
+    def _rejoin(self) -> None:
+        """Take up the partitions that were away and answer again, from where their log may have gone back to."""
+        if not self._away:
+            return
+        settled = self._log.rewind({number: self._reached[number] for number in self._away})
         back = {number: cursor for number, cursor in settled.items() if cursor != self._reached[number]}
         if back:
             self._on_set_back(back)
-        self._reached = settled
+        self._reached |= settled
+        self._away -= settled.keys()

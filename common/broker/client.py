@@ -93,7 +93,7 @@ def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Send commands in one go, each once; a refused one stands in the answer as a ``BrokerError``, the others count.
 
     A cluster gets them one after the other, because the library's cluster pipeline repeats commands on its own; those
-    whose node does not answer stand in the answer as well, while others do.
+    whose node does not answer stand in the answer as well, as long as any other node does.
 
     Raises:
         BrokerUnavailableError: The connection failed; with ``in_doubt``, any of the commands may have been carried out.

@@ -120,17 +120,16 @@ def call_nodes(client: ClusterClient, commands: Sequence[tuple[tuple[Any, ...], 
     """Send commands one after the other; one that failed stands in the answer as a `BrokerError`.
 
     Raises:
-        BrokerUnavailableError: No node answers, or none of those that were asked.
+        BrokerUnavailableError: No node answers.
     """
     answers: list[Any] = []
     for command, options in commands:
         try:
             answers.append(call_node(client, command, options))
         except BrokerError as error:
+            if isinstance(error, BrokerUnavailableError) and not error.node:
+                raise
             answers.append(error)
-    lost = [answer for answer in answers if isinstance(answer, BrokerUnavailableError)]
-    if lost and (len(lost) == len(answers) or not all(error.node for error in lost)):
-        raise lost[0]
     return answers
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from common.broker.client import Client, call, call_many
-from common.broker.reading import order_of, read_streams
-from common.errors import BrokerError, BrokerRefusedError, ConfigError
+from common.broker.reading import order_of, read_present
+from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError
 from common.partition import SITE, Keys
 
 BEGINNING = "0-0"
@@ -56,32 +56,50 @@ class EventLog:
             ConfigError: ``where`` is none of these.
         """
         if where == "now":
-            return {number: last or BEGINNING for number, last in self._edges("XREVRANGE", "+", "-").items()}
+            lasts, lost = self._edges("XREVRANGE", ("+", "-"), self._numbers)
+            for error in lost.values():
+                raise error
+            return {number: last or BEGINNING for number, last in lasts.items()}
         if not _ENTRY_ID.fullmatch(where):
             raise ConfigError(f"{where!r} is no place in the event log: give 0, now, or an entry id such as 1700-0")
         cursor = BEGINNING if where == "0" else where
         return dict.fromkeys(self._numbers, cursor)
 
     def read(self, cursors: Mapping[int, str], block_s: float, count: int) -> list[LoggedEvent]:
-        """Read up to ``count`` events per partition behind the cursors, waiting up to ``block_s`` s for the first."""
+        """Read up to ``count`` events per partition behind the cursors, waiting up to ``block_s`` s for the first.
+
+        Raises:
+            BrokerError: Any of the logs could not be read.
+        """
+        events, lost = self.read_present(cursors, block_s, count)
+        for error in lost.values():
+            raise error
+        return events
+
+    def read_present(
+        self, cursors: Mapping[int, str], block_s: float, count: int
+    ) -> tuple[list[LoggedEvent], dict[int, BrokerUnavailableError]]:
+        """Read as `read` does; besides, name the partitions whose node does not answer while others do, and why."""
         numbers = {self._keys.events(number): number for number in cursors}
         ids = {key: cursors[number] for key, number in numbers.items()}
-        found = read_streams(self._client, self._blocking, ("XREAD", "COUNT", count), ids, block_s)
+        found = read_present(self._client, self._blocking, ("XREAD", "COUNT", count), ids, block_s)
         events = []
-        for key, entries in found.items():
+        for key, entries in found.entries.items():
             for entry_id, fields in entries:
                 found_fields = fields or {}
                 labels = [found_fields.get(name, b"").decode(errors="replace") for name in (b"type", b"camera", b"id")]
                 events.append(LoggedEvent(numbers[key], entry_id, found_fields.get(b"event", b""), *labels))
-        return events
+        return events, {numbers[key]: error for key, error in found.lost.items()}
 
     def gaps(self, cursors: Mapping[int, str]) -> dict[int, str]:
         """Name the partitions whose log no longer reaches back to the cursor, with the oldest entry id left there."""
-        firsts = self._edges("XRANGE", "-", "+")
+        firsts, lost = self._edges("XRANGE", ("-", "+"), cursors)
+        for error in lost.values():
+            raise error
         return {
             number: first
             for number, cursor in cursors.items()
-            if (first := firsts.get(number)) and cursor != BEGINNING and order_of(first) > order_of(cursor)
+            if (first := firsts[number]) and cursor != BEGINNING and order_of(first) > order_of(cursor)
         }
 
     def trimmed(self, partition: int) -> int | None:
@@ -96,21 +114,30 @@ class EventLog:
         """Set back the cursors that lie beyond the log's end, as after a failover that lost the newest entries.
 
         A read from such a cursor would wait in silence until the log has caught up. Call it after each reconnect.
+
+        Returns:
+            The cursors to go on from; left out are partitions whose node does not answer while others do.
         """
-        lasts = self._edges("XREVRANGE", "+", "-")
-        settled = dict(cursors)
-        for number, cursor in cursors.items():
-            last = lasts.get(number) or BEGINNING
-            if order_of(cursor) > order_of(last):
-                settled[number] = f"{max(0, order_of(last)[0] - round(1000 * overlap_s))}-0"
+        lasts, _ = self._edges("XREVRANGE", ("+", "-"), cursors)
+        settled = {}
+        for number, last in lasts.items():
+            settled[number] = cursors[number]
+            if order_of(settled[number]) > order_of(last or BEGINNING):
+                settled[number] = f"{max(0, order_of(last or BEGINNING)[0] - round(1000 * overlap_s))}-0"
         return settled
 
-    def _edges(self, command: str, start: str, end: str) -> dict[int, str | None]:
-        numbers = self._numbers
-        commands = [(command, self._keys.events(number), start, end, "COUNT", 1) for number in numbers]
+    def _edges(
+        self, command: str, span: tuple[str, str], numbers: Collection[int]
+    ) -> tuple[dict[int, str | None], dict[int, BrokerUnavailableError]]:
+        """Give the first or last entry id of each log, None where it is empty, and the logs that cannot be asked."""
+        commands = [(command, self._keys.events(number), *span, "COUNT", 1) for number in numbers]
         edges: dict[int, str | None] = {}
-        for number, answer in zip(numbers, call_many(self._client, commands), strict=True):
-            if isinstance(answer, BrokerError):
+        lost: dict[int, BrokerUnavailableError] = {}
+        for number, answer in zip(numbers, call_many(self._client, commands) if commands else [], strict=True):
+            if isinstance(answer, BrokerUnavailableError) and answer.node:
+                lost[number] = answer
+            elif isinstance(answer, BrokerError):
                 raise answer
-            edges[number] = answer[0][0].decode() if answer else None
-        return edges
+            else:
+                edges[number] = answer[0][0].decode() if answer else None
+        return edges, lost

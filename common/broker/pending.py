@@ -10,7 +10,7 @@ from typing import Any
 from common.broker.client import Client, call, call_many
 from common.broker.entries import GROUP, FrameEntry, by_camera
 from common.broker.reading import entries_of
-from common.errors import BrokerError, BrokerUnavailableError, of_one_node
+from common.errors import BrokerError, of_one_node
 from common.partition import Keys
 
 PAGE = 500
@@ -150,13 +150,7 @@ class PendingList:
         return call(self._client, *command)
 
     def _each(self, cameras: Sequence[str], command: Callable[[str], tuple[Any, ...]]) -> list[Any]:
-        """Send a command for each camera; errors stand in the answers where others have one."""
-        try:
-            return call_many(self._client, [command(camera) for camera in cameras]) if cameras else []
-        except BrokerUnavailableError as error:
-            if not error.node:
-                raise
-            return [error] * len(cameras)
+        return call_many(self._client, [command(camera) for camera in cameras]) if cameras else []
 
     def _key(self, camera: str) -> str:
         return self._keys.frames(camera)

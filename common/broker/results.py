@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from common.broker.client import Client, call, call_many
 from common.broker.clusternodes import ClusterClient
 from common.broker.failures import RETRYABLE_CODES
-from common.errors import BrokerError, BrokerUnavailableError
+from common.errors import BrokerError
 from common.partition import Keys
 
 RESULTS_KEPT = 100_000  # per partition, about 40 MB: nearly an hour of 6 cameras at 5 frames/s while no judge runs
@@ -52,13 +52,7 @@ class ResultWriter:
             for partition, payload in results
         ]
         missing: dict[int, BrokerError] = {}
-        try:
-            answers = call_many(self._client, commands)
-        except BrokerUnavailableError as error:
-            if not error.node:
-                raise
-            answers = [error] * len(commands)
-        for (partition, _), answer in zip(results, answers, strict=True):
+        for (partition, _), answer in zip(results, call_many(self._client, commands), strict=True):
             if isinstance(answer, BrokerError):
                 if not isinstance(self._client, ClusterClient) or answer.code not in RETRYABLE_CODES:
                     raise answer
