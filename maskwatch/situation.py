@@ -14,7 +14,7 @@ from common.broker.modelstore import BrokerRegistry
 from common.broker.ownership import PartitionStore
 from common.broker.reading import order_of
 from common.broker.vitals import read_vitals
-from common.errors import BrokerError, BrokerRefusedError, ConfigError, WireError
+from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ConfigError, WireError
 from common.partition import Keys
 from common.schema import FrameResult, MarkResult, Outcome, read_result
 from common.settings import ServiceSettings
@@ -52,7 +52,7 @@ class WorkerFacts:
 
 @dataclass(slots=True)
 class BrokerFacts:
-    """One broker; ``trouble`` is why it cannot be asked, empty where it can."""
+    """One broker; ``trouble`` is why it, or a node of it, cannot be asked; without ``server`` it is all of it."""
 
     trouble: str = ""
     server: str = ""
@@ -92,10 +92,12 @@ def survey(settings: ServiceSettings) -> Situation:
     desk = StateDesk.open(settings)
     found.partitions = desk.keys.partitions
     found.brokers["state"] = _broker(desk.client, "state")
-    _read_plan(found, desk)
-    _read_judges(found, desk)
-    _read_results(found, desk)
-    _read_models(found, desk)
+    for read in (_read_plan, _read_judges, _read_results, _read_models):
+        try:
+            read(found, desk)
+        except BrokerUnavailableError as error:
+            if not error.node:  # what lives at that node is not known; the broker's trouble names it
+                raise
     _read_frames(found, settings, desk.keys)
     return found
 
@@ -170,7 +172,7 @@ def _read_frames(found: Situation, settings: ServiceSettings, keys: Keys) -> Non
         found.brokers["frames"] = BrokerFacts(trouble=str(error))
         return
     found.brokers["frames"] = facts = _broker(client, "frames")
-    if facts.trouble:
+    if not facts.server:
         return
     try:
         backlog = lags(client, {keys.frames(camera): camera for camera in found.cameras})
@@ -183,10 +185,16 @@ def _read_frames(found: Situation, settings: ServiceSettings, keys: Keys) -> Non
 def _broker(client: Client, role: str) -> BrokerFacts:
     try:
         fit = probe(client, "frames" if role == "frames" else "state")
+        server = f"{fit.server} {fit.version}"
+        if fit.away:
+            words = (
+                f"{', '.join(fit.away)} of its nodes does not answer; what lives there waits, everything else goes on"
+            )
+            warnings = tuple(text for text in fit.warnings if not any(name in text for name in fit.away))
+            return BrokerFacts(words, server, warnings=warnings)
         vitals = read_vitals(client)
     except BrokerError as error:
         return BrokerFacts(trouble=str(error))
-    server = f"{fit.server} {fit.version}"
     return BrokerFacts(
         "", server, vitals.memory_bytes, vitals.limit_bytes, vitals.persisting, vitals.skew_s, fit.warnings
     )

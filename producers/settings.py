@@ -17,7 +17,7 @@ class ProducerSettings(BaseSettings):
     cameras: list[str] = Field(default_factory=list, description="Ids of the cameras to serve; empty: all of the plan.")
     shard: str = Field(default="", pattern=r"^(\d+/\d+)?$", description="Serve share i of n, as 'i/n' from 1/n to n/n.")
     heartbeat_s: float = Field(
-        default=2.0, gt=0, le=60, description="Between two words on a camera; 3 times that if it stays offline."
+        default=2.0, gt=0, le=60, description="Between two words on a camera; 3.5 times that if it stays offline."
     )
     open_timeout_s: float = Field(default=5.0, gt=0, le=120, description="How long a source may take to open.")
     read_timeout_s: float = Field(default=5.0, gt=0, le=120, description="Silence that ends a connection.")

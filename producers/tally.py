@@ -5,8 +5,8 @@ from __future__ import annotations
 from common.schema import CameraState
 from producers.picture_state import Condition
 
-OFFLINE_BEATS = 3
-"""Heartbeats between two words on a camera that stays offline: 6 s by default, less than the judge's 8 s of silence."""
+OFFLINE_BEATS = 3.5
+"""Heartbeats between two words on a camera that stays offline: 7 s by default, less than the judge's 8 s of silence."""
 
 
 class Tally:

@@ -32,6 +32,7 @@ class BrokerFacts:
         mode: ``standalone``, ``sentinel`` or ``cluster``.
         policy: Its ``maxmemory-policy``; None where our user may not ask.
         warnings: What the operator should know, a sentence each.
+        away: Nodes of a cluster that do not answer while others do; each has a warning too.
     """
 
     server: str
@@ -39,6 +40,7 @@ class BrokerFacts:
     mode: str
     policy: str | None
     warnings: tuple[str, ...]
+    away: tuple[str, ...] = ()
 
 
 def probe(client: Client, role: Literal["frames", "state"]) -> BrokerFacts:
@@ -53,17 +55,18 @@ def probe(client: Client, role: Literal["frames", "state"]) -> BrokerFacts:
         BrokerUnavailableError: It does not answer; a node of a cluster may be away, which is one of the warnings.
         BrokerRefusedError: It does not let us in.
     """
-    found, away = [], []
+    found, away = [], {}
     for node in _nodes(client):
         try:
             found.append(_probe_node(client, role, node))
         except BrokerUnavailableError as error:
             if not error.node:
                 raise
-            away.append(f"node {error.node} of the {role} broker does not answer ({error.code}); its partitions wait")
-    warnings = tuple(dict.fromkeys([*away, *(text for facts in found for text in facts.warnings)]))
+            words = f"node {error.node} of the {role} broker does not answer ({error.code}); its partitions wait"
+            away[error.node] = words
+    warnings = tuple(dict.fromkeys([*away.values(), *(text for facts in found for text in facts.warnings)]))
     first = found[0]
-    return BrokerFacts(first.server, first.version, first.mode, first.policy, warnings)
+    return BrokerFacts(first.server, first.version, first.mode, first.policy, warnings, tuple(away))
 
 
 def patch_warning(server: str, version: Version) -> str | None:

@@ -28,8 +28,11 @@ from common.errors import BrokerUnavailableError, of_one_node
 from common.lifecycle import StopSignal
 from common.partition import Keys
 from common.schema import Outcome
+from common.settings import ServiceSettings
 from common.siteplan import SitePlan
 from common.subscriber import Event, Subscriber, Subscription
+from maskwatch.situation import survey
+from maskwatch.troubles import troubles
 from tests.brokers import Brokers, fresh_keys
 from tests.event_writing import EventWriter
 from tests.infer_site import Site, wait_finished
@@ -289,6 +292,22 @@ def test_a_subscriber_gets_the_events_of_the_other_nodes_and_later_those_of_the_
         cluster.revive()
         assert _next_id(subscriber) == late[0]
         assert writer.write(here)[0] == _next_id(subscriber)
+
+
+def test_status_names_the_node_and_goes_on_with_the_rest(
+    cluster: Cluster, client: Client, keys: Keys, broker_pair: EmbeddedPair
+) -> None:
+    ensure_layout(client, keys.prefix, keys.partitions)
+    PlanStore(client, keys.prefix).publish(SitePlan(site="office").to_bytes())
+    ResultWriter(client, keys).append_many([(number, b"r") for number in range(keys.partitions)])
+    settings = ServiceSettings(frames_url=broker_pair.frames.url, state_url=cluster.url, prefix=keys.prefix)
+    cluster.kill()
+    now = survey(settings)
+    assert cluster.victim in now.brokers["state"].trouble
+    assert now.unjudged_s.keys() == set(range(keys.partitions)) - lost(keys)
+    found = {one.alert: one.words for one in troubles(now)}
+    assert cluster.victim in found["BrokerDown"]
+    assert not now.brokers["frames"].trouble
 
 
 def _next_id(subscriber: Subscriber) -> str:
