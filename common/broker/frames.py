@@ -160,7 +160,7 @@ class FrameReader:
                 left_s = deadline - time.monotonic()
                 if self._ready or left_s <= 0:
                     return
-                self._wait(lively, left_s)
+                self._wait(lively, left_s if len(lively) == len(keys) else min(left_s, self._attention.left_s(now)))
         except BrokerRefusedError as error:
             if error.code != "nogroup":
                 raise
@@ -168,8 +168,6 @@ class FrameReader:
             self._undrained |= dict.fromkeys(self._cameras.values(), False)
 
     def _wait(self, lively: list[str], block_s: float) -> None:
-        if len(lively) < len(self._cameras):
-            block_s = min(block_s, self._attention.left_s(time.monotonic()))
         if block_s <= 0:
             return
         if lively:

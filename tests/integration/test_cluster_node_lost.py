@@ -249,6 +249,10 @@ def test_cameras_of_a_resting_partition_stay_with_the_broker(cluster: Cluster, c
         writer.append(camera, b"0", b"x", 10)
     found = [entry for _ in range(4) for entry in reader.read(4, 8, MIB, 0)]
     assert {entry.camera for entry in found} == {name for name in cameras if keys.partition_of(name) != resting}
+    began, busy = time.monotonic(), time.thread_time()
+    assert reader.read(4, 8, MIB, 0.6) == []
+    assert time.monotonic() - began >= 0.6
+    assert time.thread_time() - busy < 0.3, "it asks again and again while it waits"
     reader.resting = frozenset()
     rest = [entry for _ in range(4) for entry in reader.read(4, 8, MIB, 0)]
     assert {(entry.camera, entry.deliveries) for entry in rest} == {

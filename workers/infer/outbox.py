@@ -126,12 +126,13 @@ class Outbox:
         missing |= self._results.append_present(results)
         for error in set(missing.values()):
             self._failed(error)
+        self.stuck = (self.stuck - partitions) | missing.keys()
         if missing:
             self._again_s = self._clock() + self._again.next_s()
         else:
-            self._again.reset()
             self._on_try("")
-        self.stuck = (self.stuck - partitions) | missing.keys()
+        if not self.stuck:
+            self._again.reset()
         return [one for number in partitions - missing.keys() for one in self._waiting.pop(number, ())]
 
     def _write_letters(self, envelopes: Sequence[Envelope]) -> dict[int, BrokerError]:
