@@ -21,7 +21,7 @@ from producers.motion import MotionGate
 from producers.picture_state import Condition, PictureWatch
 from producers.publisher import FramePublisher, Parcel, Word
 from producers.settings import ProducerSettings
-from producers.sources.reach import knock
+from producers.sources.reach import answers_at_once, knock
 from producers.sources.source import FrameSource, SourceFrame, SourceSettings, open_source, settings_of
 from producers.tally import Tally
 
@@ -110,11 +110,13 @@ class CameraRunner:
         if self._openings:
             self._around.metrics.reconnects.labels(self.camera.id).inc()
         self._openings += 1
+        # A thread for each knock at a door that is shut would cost ten times as much as the knock itself.
+        knocking = self._failed and not answers_at_once(self.camera.source)
         settings = self._around.settings
         reading = settings_of(
             self.camera, open_timeout_s=settings.open_timeout_s, read_timeout_s=settings.read_timeout_s
         )
-        capture = Capture(lambda: self._open(reading), self.camera.id)
+        capture = Capture(lambda: self._open(reading, knocking=knocking), self.camera.id)
         try:
             self._follow(capture)
         finally:
@@ -123,8 +125,8 @@ class CameraRunner:
             if not capture.join(_TICK_S):
                 self._stuck.append(capture)
 
-    def _open(self, reading: SourceSettings) -> FrameSource:
-        if self._failed:
+    def _open(self, reading: SourceSettings, *, knocking: bool) -> FrameSource:
+        if knocking:
             knock(self.camera.source, reading.open_timeout_s)
         return open_source(self.camera, reading)
 

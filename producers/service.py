@@ -109,6 +109,7 @@ class _Process:
         self._tracing = tracing
         self._link: BrokerLink | None = None
         self._roster: Roster | None = None
+        self._over = threading.Event()
 
     def alive(self) -> str:
         """Say what is wrong for `/healthz`: a thread that died."""
@@ -168,14 +169,17 @@ class _Process:
             max(_LINGER_S, 2 * self._connection.max_age_s),
         )
         arguments = (Janitor(frames, keys), link, roster, VitalSigns(frames, "frames", self._metrics.broker))
-        threading.Thread(target=self._tidy, args=arguments, name="janitor", daemon=True).start()
+        tidying = threading.Thread(target=self._tidy, args=arguments, name="janitor", daemon=True)
+        tidying.start()
         if cameras is not None:
             self._run_these(roster, cameras)
         else:
             self._run_published(roster, PlanFeed(PlanStore(state, keys.prefix), self._connection.privacy_floor))
         late = roster.drain(Deadline.after(self._connection.grace_s), self._stop.reason)
         _log.info("producer_ends", reason=self._stop.reason or "all cameras finished", unfinished=late)
-        self._stop.wait(self._connection.max_age_s)  # by then the janitor has removed what a finished camera left
+        self._stop.wait(self._connection.max_age_s)
+        self._over.set()  # one more round removes what a finished camera left; only then may its client be closed
+        tidying.join(_JANITOR_PERIOD_S + _COMMAND_TIMEOUT_S)
 
     def _forget(self, around: Surroundings, camera: str) -> None:
         self._metrics.forget(camera, (reason.value for reason in Drop))
@@ -233,8 +237,9 @@ class _Process:
 
         Streams that can hold no frame of this process, only marks, take turns.
         """
-        shown_s, turn = self._connection.max_age_s + _LINGER_S, 0
-        while not self._stop.wait(_JANITOR_PERIOD_S):
+        shown_s, turn, last = self._connection.max_age_s + _LINGER_S, 0, False
+        while not last and not self._stop.wait(_JANITOR_PERIOD_S):
+            last = self._over.is_set()
             turn = (turn + 1) % _TURNS
             due = [name for name in roster.tidied() if link.showed(name, shown_s) or hash(name) % _TURNS == turn]
             try:

@@ -19,6 +19,7 @@ from common.broker.embedded import EmbeddedBroker, EmbeddedPair
 from common.siteplan import Camera, SitePlan
 from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Place
 from maskwatch.rights.secretfolder import fill
+from tests.brokers import fresh_keys
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,11 +53,16 @@ class RoleProcess:
 
 @dataclass
 class SecuredSite:
-    """Two brokers with the users of `maskwatch.rights`, and what runs on them."""
+    """Two brokers with the users of `maskwatch.rights`, and what runs on them.
+
+    Attributes:
+        prefix: What its keys begin with.
+    """
 
     folder: Path
     pair: EmbeddedPair
     roles: dict[str, RoleProcess] = field(default_factory=dict)
+    prefix: str = field(default_factory=lambda: fresh_keys().prefix)
 
     @property
     def secrets(self) -> Path:
@@ -73,7 +79,7 @@ class SecuredSite:
         for name in ROLES if password_start else ():
             (self.secrets / name).write_text(f"{password_start}-{name}\n")
             (self.secrets / name).chmod(0o600)
-        fill(ROLES.values(), self.secrets, "mw")
+        fill(ROLES.values(), self.secrets, self.prefix)
         for endpoint, broker in self.brokers().items():
             broker.settings = (f"aclfile {self.users(endpoint, broker.password)}",)
 
@@ -106,6 +112,7 @@ class SecuredSite:
         """Give a role's environment: URLs with its user's name, passwords in files."""
         found = {key: value for key, value in os.environ.items() if not key.startswith("MASKWATCH_")}
         found |= {"HOME": str(self.folder), "HOOK_SECRET": HOOK_SECRET, "MASKWATCH_GRACE_S": "3"}
+        found["MASKWATCH_PREFIX"] = self.prefix
         for endpoint in ENDPOINTS:
             found[f"MASKWATCH_{endpoint.upper()}_URL"] = self.url(endpoint, name)
             found[f"MASKWATCH_{endpoint.upper()}_PASSWORD_FILE"] = str(self.secrets / name)

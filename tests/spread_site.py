@@ -40,7 +40,7 @@ class SpreadSite(SecuredSite):
         """Make all users; every password is a random one."""
         assert not password_start
         self.secrets.mkdir(mode=0o700)
-        fill(ROLES.values(), self.secrets, "mw", Topology(self.form, self.form))
+        fill(ROLES.values(), self.secrets, self.prefix, Topology(self.form, self.form))
 
     def url(self, endpoint: Endpoint, name: str) -> str:
         """Give the URL at which a user finds an endpoint."""

@@ -16,23 +16,35 @@ from urllib.parse import urlsplit
 import psutil
 import redis
 
+from common.partition import DEFAULT_PREFIX
+from tests.brokers import fresh_keys
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class StationRun:
-    """``maskwatch demo`` or ``maskwatch up``, ended with the test whatever happens."""
+    """``maskwatch demo`` or ``maskwatch up``, ended with the test whatever happens.
+
+    Its keys are its own, since commands look for a run among all processes of this machine, and other tests may have
+    theirs at the same time. A variable that is given empty is not set: without ``MASKWATCH_PREFIX`` they are the usual.
+
+    Attributes:
+        prefix: What its keys begin with.
+    """
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
+        given = {"MASKWATCH_PREFIX": fresh_keys().prefix} | environment
+        self.prefix = given["MASKWATCH_PREFIX"] or DEFAULT_PREFIX
         self.seen: list[dict[str, Any]] = []
         self.started_a_broker = False
         self._folder = TemporaryDirectory()
+        variables = os.environ | {"TMPDIR": self._folder.name} | given
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"TMPDIR": self._folder.name} | environment,
+            env={name: value for name, value in variables.items() if value},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -76,14 +88,14 @@ class StationRun:
                 return child
         return None
 
-    def events(self, prefix: str = "mw") -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """Read the event log as any subscriber may, with a plain redis client; empty before the brokers run."""
         judge = self.find("judge")
         if judge is None:
             return []
         client: Any = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
         try:
-            streams = [client.xrange(key) for key in client.scan_iter(prefix + ":{p*}:ev")]
+            streams = [client.xrange(key) for key in client.scan_iter(self.prefix + ":{p*}:ev")]
         except redis.ConnectionError:
             return []
         finally:

@@ -42,11 +42,15 @@ def test_a_candidate_goes_from_shadow_to_canary_into_force_on_a_running_site(tmp
         judge = run.find("judge")
         assert judge is not None
         client = connect(judge.environ()["MASKWATCH_STATE_URL"])
-        keys = Keys("mw", ensure_layout(client, "mw", None))
-        registry = BrokerRegistry(client, "mw")
+        keys = Keys(run.prefix, ensure_layout(client, run.prefix, None))
+        registry = BrokerRegistry(client, run.prefix)
         ref = registry.publish(make_version(tmp_path, "candidate", "classifier"))
         channels = Channels(
-            registry, ShadowReports(client, "mw"), LiveFigures(client, keys), SiteInbox(client, keys), lambda: None
+            registry,
+            ShadowReports(client, run.prefix),
+            LiveFigures(client, keys),
+            SiteInbox(client, keys),
+            lambda: None,
         )
         guarded = GuardedRollout(channels, ProgressStore(client, keys), LIMITS)
         guarded.begin("candidate", 0, time.time())
@@ -63,14 +67,14 @@ def test_a_candidate_goes_from_shadow_to_canary_into_force_on_a_running_site(tmp
         assert stages == ["published", "shadow", "canary", "promoted", "done"]
         assert registry.current().classifier == ref
         until(lambda: {one.classifier for one in registry.workers().values()} == {ref}, 30)
-        actions = until(lambda: told(client, 3), 30)
+        actions = until(lambda: told(client, keys, 3), 30)
         assert actions == ["rollout_started", "rollout_started", "promoted"]
         client.close()
 
 
-def told(client: Client, count: int) -> list[str]:
+def told(client: Client, keys: Keys, count: int) -> list[str]:
     """Actions of the status events in the site's log, once there are so many."""
-    entries = call(client, "XRANGE", Keys("mw", 1).site_events(), "-", "+")
+    entries = call(client, "XRANGE", keys.site_events(), "-", "+")
     events = [json.loads(fields[b"event"]) for _, fields in entries]
     actions = [event["data"]["action"] for event in events if event["type"] == "maskwatch.model.status.v1"]
     return actions if len(actions) >= count else []

@@ -43,8 +43,8 @@ class Control:
         urls = judge.environ()
         self.run = run
         self.state, self.frames = (connect(urls[f"MASKWATCH_{name}_URL"]) for name in ("STATE", "FRAMES"))
-        self.keys = Keys("mw", ensure_layout(self.state, "mw", None))
-        self.registry = BrokerRegistry(self.state, "mw")
+        self.keys = Keys(run.prefix, ensure_layout(self.state, run.prefix, None))
+        self.registry = BrokerRegistry(self.state, run.prefix)
 
     def close(self) -> None:
         self.state.close()

@@ -79,6 +79,7 @@ def test_a_broker_that_does_not_answer_ends_with_status_3_and_no_traceback(comma
 def test_a_role_waits_for_its_broker_and_still_ends_when_asked(role: str) -> None:
     command = [sys.executable, "-m", "maskwatch", role]
     variables = os.environ | {"MASKWATCH_STATE_URL": NOBODY, "MASKWATCH_FRAMES_URL": NOBODY}
+    variables["MASKWATCH_PREFIX"] = fresh_keys().prefix  # for as long as it waits, commands find a judge as a run
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines: list[str] = []

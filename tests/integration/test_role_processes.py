@@ -28,8 +28,8 @@ EVENT = "maskwatch.violation.started.v1"
 def violations(site: SecuredSite) -> list[str]:
     """Give the ids of the violations that have started."""
     root = site.root("state")
-    stored = call(root, "GET", "mw:{site}:layout")
-    log = EventLog(root, root, Keys("mw", int(stored or 1)))
+    stored = call(root, "GET", Keys(site.prefix).site("layout"))
+    log = EventLog(root, root, Keys(site.prefix, int(stored or 1)))
     return [item.id for item in log.read(log.start_cursors("0"), 0, 100) if item.type == EVENT]
 
 

@@ -70,16 +70,16 @@ def test_every_user_does_its_work_on_several_servers(tmp_path: Path, form: Form)
             work(site, "second")
         assert site.denied() == []
         with pytest.raises(BrokerRefusedError):
-            call(site.as_user("state", "reader"), "GET", "mw:{site}:plan")
+            call(site.as_user("state", "reader"), "GET", Keys(site.prefix).site("plan"))
         assert {entry[1] for entry in site.denied()} == {"reader"}
 
 
 def work(site: SpreadSite, name: str) -> None:
     """Let each user do what it is for, from a frame to an event of this name."""
     operator = site.as_user("state", "operator")
-    keys = Keys("mw", ensure_layout(operator, "mw", 4))
-    assert PlanStore(operator, "mw").publish(name.encode()) > 0
-    assert PlanStore(site.as_user("state", "producer"), "mw").load()
+    keys = Keys(site.prefix, ensure_layout(operator, site.prefix, 4))
+    assert PlanStore(operator, site.prefix).publish(name.encode()) > 0
+    assert PlanStore(site.as_user("state", "producer"), site.prefix).load()
     send(site, keys)
     judge = site.as_user("state", "judge")
     store = PartitionStore(judge, site.as_user("state", "judge", 1), keys, "one")
@@ -96,8 +96,8 @@ def work(site: SpreadSite, name: str) -> None:
         ids = {item.id for item in log.read(log.start_cursors("0"), 0, 100)}
         assert {f"{name}{number}" for number in found} <= ids
     notify, trainer = site.as_user("state", "notify"), site.as_user("state", "trainer")
-    assert PartitionStore(notify, notify, Keys("mw:notify", 1), "one").acquire(0) is not None
-    assert BrokerRegistry(trainer, "mw").current().generation == 0
+    assert PartitionStore(notify, notify, Keys(f"{site.prefix}:notify", 1), "one").acquire(0) is not None
+    assert BrokerRegistry(trainer, site.prefix).current().generation == 0
 
 
 def send(site: SpreadSite, keys: Keys) -> None:
@@ -137,7 +137,7 @@ def judged(site: SpreadSite) -> str:
     """Say how far the judge has come, over all partitions."""
     try:
         root = site.root("state")
-        keys = Keys("mw", int(call(root, "GET", "mw:{site}:layout")))
+        keys = Keys(site.prefix, int(call(root, "GET", Keys(site.prefix).site("layout"))))
         offsets = [call(root, "HGET", keys.state(number), "offset") for number in range(keys.partitions)]
         return str(max((offset or b"").decode() for offset in offsets))
     except BrokerError:
@@ -191,14 +191,14 @@ def test_a_cluster_that_moves_keys_and_copies_itself_denies_nobody(tmp_path: Pat
     """A role goes after a key on its way to another node; a replica copies with the servers' own user."""
     with spread_site(tmp_path, "cluster") as site, ExitStack() as stack:
         operator = site.as_user("state", "operator")
-        keys = Keys("mw", ensure_layout(operator, "mw", 4))
-        assert PlanStore(operator, "mw").publish(b"plan") == 1
+        keys = Keys(site.prefix, ensure_layout(operator, site.prefix, 4))
+        assert PlanStore(operator, site.prefix).publish(b"plan") == 1
         target = _moving(site, keys.site("plan"))
-        assert PlanStore(site.as_user("state", "judge"), "mw").load() is None
+        assert PlanStore(site.as_user("state", "judge"), site.prefix).load() is None
         assert SiteInbox(site.as_user("state", "infer"), keys).post(SiteNews("k", "id", "s", "site", 0.0, {}))
         assert call(target, "CLUSTER COUNTKEYSINSLOT", key_slot(keys.site("in").encode())) == 1
         with pytest.raises(BrokerUnavailableError) as caught:  # a script needs all its keys at one place
-            PlanStore(operator, "mw").publish(b"other")
+            PlanStore(operator, site.prefix).publish(b"other")
         assert (caught.value.code, caught.value.in_doubt) == ("tryagain", False)
         node = cluster_node(site.folder, "copy", *site.servers["state"][0].settings[2:])
         node.password = ROOT_PASSWORD

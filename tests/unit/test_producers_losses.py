@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import SourceUnreachableError
 from producers.losses import AGAIN_S, BURST, BURST_S, Losses
-from producers.sources.reach import knock
+from producers.sources.reach import answers_at_once, knock
 
 
 def test_a_camera_is_told_of_once_for_each_reason_and_again_after_ten_minutes() -> None:
@@ -54,3 +54,14 @@ def test_a_closed_door_is_named_without_user_or_password() -> None:
 )
 def test_what_has_no_door_is_let_through(source: str) -> None:
     knock(source, 0.1)
+    assert not answers_at_once(source)
+
+
+def test_a_door_is_found_open_or_shut_at_once_where_no_name_is_to_be_looked_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        assert answers_at_once(f"rtsp://127.0.0.1:{port}/stream")
+        assert not answers_at_once(f"rtsp://localhost:{port}/stream")
+    with pytest.raises(SourceUnreachableError, match=f"127.0.0.1:{port} does not answer"):
+        answers_at_once(f"rtsp://operator:secret@127.0.0.1:{port}/stream")
+    assert not answers_at_once(f"rtsp://localhost:{port}/stream")
