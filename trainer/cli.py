@@ -117,9 +117,12 @@ def detector(
     run: Run,
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
-    architecture: Annotated[str | None, typer.Option(help="yunet_n or yunet_dense.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="yunet_n, yunet_dense or yunet_lean.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Version that knows landmarks and unboxed faces, and where to start from.")
+    ] = None,
+    teacher_share: Annotated[
+        float | None, typer.Option(help="Share of the teacher's answers, at every grid point, in the loss.")
     ] = None,
     lesson: Lesson = None,
     weights: Annotated[Path | None, typer.Option(help="Weights (safetensors) to start from.")] = None,

@@ -18,7 +18,7 @@ from common.models.networks import DetectorGraph
 from common.models.yunet import YuNet
 from trainer.canvases import Canvas, Example, make_canvas
 from trainer.data import Scene, Skips, clip_faces, load_picture
-from trainer.detector_loss import LossWeights, Target, detector_loss
+from trainer.detector_loss import LossWeights, Target, detector_loss, likeness_loss
 from trainer.finder import FaceFinder
 from trainer.prefetch import Batch, prefetch
 from trainer.scoring import ScoredPicture, average_precision
@@ -108,12 +108,15 @@ class DetectorTask:
         return random.choice(len(self.pictures), size, p=chances / chances.sum())
 
     def loss(self, batch: Batch) -> Tensor:
-        """SimOTA and EIoU; see ``detector_loss``."""
+        """SimOTA and EIoU, and likeness to the teacher if wanted; see ``detector_loss``."""
         pixels = as_planes(batch[0].to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
             logits, opinion = (answer.float() for answer in self._answers(pixels))
         targets = self._targets(opinion, *(part.to(self.device) for part in batch[1:]))
-        return detector_loss(logits, self.points, targets, LossWeights(landmark=self.settings.landmark_weight))
+        weights = LossWeights(landmark=self.settings.landmark_weight)
+        by_label = detector_loss(logits, self.points, targets, weights)
+        share = self.settings.teacher_share
+        return by_label if not share else (1 - share) * by_label + share * likeness_loss(logits, opinion, weights)
 
     def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Ask the learner and the witness; a stem that does not learn is the same in both and computed once."""

@@ -60,6 +60,25 @@ def detector_loss(logits: Tensor, points: Tensor, targets: list[Target], weights
     return torch.stack([loss for loss, _ in parts]).sum() / faces
 
 
+def likeness_loss(logits: Tensor, opinion: Tensor, weights: LossWeights) -> Tensor:
+    """Say how far a batch is from what another detector answers: every grid point teaches, not only labelled faces.
+
+    Args:
+        logits: float, (B, N, 16), as ``YuNet`` gives them.
+        opinion: The same from the teacher.
+        weights: Weights of the parts.
+
+    Returns:
+        A scalar, per point where the teacher sees a face.
+    """
+    seen = opinion[..., 1].sigmoid()
+    loss = functional.binary_cross_entropy_with_logits(logits[..., 1], seen, reduction="sum")
+    kind = functional.binary_cross_entropy_with_logits(logits[..., 0], opinion[..., 0].sigmoid(), reduction="none")
+    apart = functional.smooth_l1_loss(logits[..., 2:], opinion[..., 2:], reduction="none", beta=0.1)
+    place = weights.box * apart[..., :4].sum(dim=-1) + weights.landmark * apart[..., 4:].sum(dim=-1)
+    return (loss + (seen * (kind + place)).sum()) / seen.sum().clamp(min=1.0)
+
+
 def _canvas_loss(logits: Tensor, points: Tensor, target: Target, weights: LossWeights) -> tuple[Tensor, int]:
     boxes = boxes_of(logits[:, 2:6], points)
     matched = assign(logits.detach(), boxes.detach(), points, target.boxes)

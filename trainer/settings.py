@@ -94,6 +94,7 @@ class DetectorSettings(BaseModel):
     teacher: Path | None = Field(
         None, description="Detector version that is the witness, and the start where no weights are given."
     )
+    teacher_share: float = Field(0.0, ge=0, le=1, description="Share of the teacher's answers in the loss.")
     lesson: Lesson = Field("task", description="task: faces; stem: only what the teacher's first layers give.")
     weights: Path | None = Field(None, description="Weights (safetensors) to start from; none means untrained.")
     reference_onnx: Path | None = Field(

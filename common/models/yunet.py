@@ -6,84 +6,14 @@ with the parameter names of its authors' training code, so that their public wei
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.models.stems import Block, DenseStem, LeanStem, Refinement, SeparableUnit, Stem
+
 STRIDES = (8, 16, 32)
 RAW_COLUMNS = 16
-
-
-class SeparableUnit(nn.Module):
-    """Pointwise then depthwise convolution, with batch norm and ReLU unless it ends a head."""
-
-    def __init__(self, inputs: int, outputs: int, *, activate: bool = True) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
-        self.activate = activate
-        if activate:
-            self.bn = nn.BatchNorm2d(outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
-        mixed: Tensor = self.conv2(self.conv1(features))
-        return functional.relu(self.bn(mixed)) if self.activate else mixed
-
-
-class Stem(nn.Module):
-    """Halve the picture and lift its three colours to the first features."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, outputs, 3, stride=2, padding=1)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = SeparableUnit(outputs, outputs)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map float (B, 3, H, W) BGR 0..255 to float (B, outputs, H/2, W/2)."""
-        lifted: Tensor = self.conv2(functional.relu(self.bn1(self.conv1(pictures))))
-        return lifted
-
-
-class Block(nn.Module):
-    """Two separable units; the second one changes the width."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = SeparableUnit(inputs, inputs)
-        self.conv2 = SeparableUnit(inputs, outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
-        mixed: Tensor = self.conv2(self.conv1(features))
-        return mixed
-
-
-class DenseStem(nn.Module):
-    """Reach stride 8 by four plain convolutions.
-
-    More sums than YuNet's way there, over a third of the values: a processor with wide units is done with it in less
-    than half the time (docs/adr/0042).
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        widths = (3, 16, 32, width, width)
-        for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
-            stride = 2 if number < len(widths) - 1 else 1
-            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1))
-            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map float (B, 3, H, W) BGR 0..255 to float (B, width, H/8, W/8)."""
-        features = pictures
-        parts = list(self.children())
-        for convolution, norm in zip(parts[::2], parts[1::2], strict=True):
-            features = functional.relu(norm(convolution(features)))
-        return features
 
 
 class Trunk(nn.Module):
@@ -134,11 +64,11 @@ class Backbone(Trunk):
 
 
 class DenseBackbone(Trunk):
-    """The same trunk behind a dense stem."""
+    """The same trunk behind a stem that reaches stride 8 by plain convolutions."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, stem: DenseStem | LeanStem, width: int) -> None:
         super().__init__(width)
-        self.model0 = DenseStem(width)
+        self.model0 = stem
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Map float (B, 3, H, W) to three float (B, width, H/stride, W/stride)."""
@@ -156,6 +86,22 @@ class DenseBackbone(Trunk):
     def entry(self, pictures: Tensor) -> Tensor:
         """Map float (B, 3, H, W) to what the trunk begins with, float (B, width, H/8, W/8)."""
         return self.stem(pictures)
+
+
+class LeanBackbone(DenseBackbone):
+    """A lean stem, and a refinement at the two strides where one costs next to nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(LeanStem(width), width)
+        self.refine4 = Refinement(width, 2 * width)
+        self.refine5 = Refinement(width, 2 * width)
+
+    def rise(self, entry: Tensor) -> list[Tensor]:
+        """Map float (B, width, H/8, W/8) to three float (B, width, H/stride, W/stride)."""
+        stride8 = self.model3(entry)
+        stride16 = self.refine4(self.model4(functional.max_pool2d(stride8, 2)))
+        stride32 = self.refine5(self.model5(functional.max_pool2d(stride16, 2)))
+        return [stride8, stride16, stride32]
 
 
 class Neck(nn.Module):

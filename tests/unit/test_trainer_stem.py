@@ -11,11 +11,15 @@ from safetensors.torch import load_file
 from common.errors import TrainingError
 from common.models.manifest import bundled, load_version
 from common.models.networks import build_classifier, build_detector
+from common.models.stems import Refinement
 from common.models.torch_load import load_graph
 from tests.unit.test_trainer_detector import FACE, scenes
 from tests.unit.test_trainer_fit import classifier_settings, coloured_faces
 from trainer.checkpoint import NAME
 from trainer.classifier import ClassifierTask, normalised
+from trainer.data import Skips, read_scenes
+from trainer.detector import DetectorTask
+from trainer.detector_loss import LossWeights, likeness_loss
 from trainer.fit import fit
 from trainer.release_notes import standard_notes
 from trainer.runs import run_detector
@@ -77,23 +81,57 @@ def test_what_is_no_detector_cannot_teach_one(folder: Path) -> None:
         load_teacher(folder, "detector")
 
 
-def test_a_dense_detector_is_released_and_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["yunet_dense", "yunet_lean"])
+def test_a_detector_with_another_stem_is_released_and_read_back(tmp_path: Path, architecture: str) -> None:
     scenes(tmp_path, [[FACE]] * 4)
-    settings = lesson(tmp_path, epochs=1).model_copy(update={"lesson": "task"})
+    changes = {"lesson": "task", "architecture": architecture, "teacher_share": 0.5}
+    settings = DetectorSettings.model_validate({**lesson(tmp_path, epochs=1).model_dump(), **changes})
     run_detector(settings)
     manifest = release_run(settings.run, "detector", tmp_path / "made", standard_notes("detector", "9", "a test"))
-    assert (manifest.architecture, manifest.name) == ("yunet_dense", "yunet-dense-mask")
+    assert (manifest.architecture, manifest.name) == (architecture, architecture.replace("_", "-") + "-mask")
     graph = load_graph(load_version(tmp_path / "made", "detector"))
     assert graph(torch.zeros((1, 64, 96, 3), dtype=torch.uint8)).shape == (1, 126, 16)
 
 
-@pytest.mark.parametrize("architecture", ["yunet_n", "yunet_dense"])
+@pytest.mark.parametrize("architecture", ["yunet_n", "yunet_dense", "yunet_lean"])
 def test_what_is_before_and_behind_the_stem_is_the_whole(architecture: str) -> None:
     network = build_detector(architecture).eval()
     pictures = torch.rand((1, 3, 64, 96)) * 255
     whole = network(pictures)
     assert torch.equal(network.after_stem(network.backbone.stem(pictures)), whole)
     assert network.entry(pictures).shape == (1, 64, 8, 12)
+
+
+def test_a_refinement_changes_nothing_before_it_has_learnt() -> None:
+    features = torch.rand((2, 64, 6, 10))
+    refinement = Refinement(64, 128)
+    assert torch.equal(refinement(features), features)
+    refinement(features).sum().backward()  # type: ignore[no-untyped-call]
+    gradient = refinement.conv2.conv2.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+def test_who_answers_as_the_teacher_does_has_the_least_loss_of_likeness() -> None:
+    weights = LossWeights()
+    teacher = torch.randn((2, 40, 16), generator=torch.Generator().manual_seed(1))
+    same = likeness_loss(teacher.clone(), teacher, weights)
+    for column in (0, 1, 3, 5, 12):
+        other = teacher.clone()
+        other[..., column] += 0.5
+        assert likeness_loss(other, teacher, weights) > same
+
+
+def test_a_detectors_teacher_counts_for_its_share(tmp_path: Path) -> None:
+    """With the share 1 the labels say nothing: whatever they are, the loss is the same."""
+    scenes(tmp_path, [[FACE]] * 4)
+    settings = lesson(tmp_path).model_copy(update={"teacher_share": 1.0})
+    task = DetectorTask(build_detector("yunet_lean").eval(), read_scenes(tmp_path), settings, CPU, Skips())
+    batch = next(iter(task.batches(0)))
+    other = (batch[0], batch[1] + torch.tensor([0.0, 8.0, 8.0, 8.0, 8.0]), *batch[2:])
+    assert torch.equal(task.loss(batch), task.loss(other))
+    task.settings = settings.model_copy(update={"teacher_share": 0.5})
+    assert not torch.equal(task.loss(batch), task.loss(other))
 
 
 def test_a_classifiers_stem_follows_its_teacher(tmp_path: Path) -> None:

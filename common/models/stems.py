@@ -1,0 +1,117 @@
+"""The parts that the detectors are built of, and their ways from pixels to the first features."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SeparableUnit(nn.Module):
+    """Pointwise then depthwise convolution, with batch norm and ReLU unless it ends a head."""
+
+    def __init__(self, inputs: int, outputs: int, *, activate: bool = True) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs)
+        self.activate = activate
+        if activate:
+            self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
+        mixed: Tensor = self.conv2(self.conv1(features))
+        return functional.relu(self.bn(mixed)) if self.activate else mixed
+
+
+class Stem(nn.Module):
+    """Halve the picture and lift its three colours to the first features."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, outputs, 3, stride=2, padding=1)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = SeparableUnit(outputs, outputs)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map float (B, 3, H, W) BGR 0..255 to float (B, outputs, H/2, W/2)."""
+        lifted: Tensor = self.conv2(functional.relu(self.bn1(self.conv1(pictures))))
+        return lifted
+
+
+class Block(nn.Module):
+    """Two separable units; the second one changes the width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = SeparableUnit(inputs, inputs)
+        self.conv2 = SeparableUnit(inputs, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map float (B, inputs, H, W) to float (B, outputs, H, W)."""
+        mixed: Tensor = self.conv2(self.conv1(features))
+        return mixed
+
+
+class DenseStem(nn.Module):
+    """Reach stride 8 by four plain convolutions.
+
+    More sums than YuNet's way there, over a third of the values: a processor with wide units is done with it in less
+    than half the time (docs/adr/0042).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = (3, 16, 32, width, width)
+        for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
+            stride = 2 if number < len(widths) - 1 else 1
+            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map float (B, 3, H, W) BGR 0..255 to float (B, width, H/8, W/8)."""
+        features = pictures
+        parts = list(self.children())
+        for convolution, norm in zip(parts[::2], parts[1::2], strict=True):
+            features = functional.relu(norm(convolution(features)))
+        return features
+
+
+class LeanStem(nn.Module):
+    """Reach stride 8 by three plain convolutions and a separable unit.
+
+    Six tenths of what YuNet multiplies on the way there, and a quarter of the values it writes (docs/adr/0049).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        for number, (inputs, outputs) in enumerate(pairwise((3, 16, 32, width)), 1):
+            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, stride=2, padding=1))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
+        self.conv4 = SeparableUnit(width, width)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map float (B, 3, H, W) BGR 0..255 to float (B, width, H/8, W/8)."""
+        features = pictures
+        for number in (1, 2, 3):
+            convolution, norm = self.get_submodule(f"conv{number}"), self.get_submodule(f"bn{number}")
+            features = functional.relu(norm(convolution(features)))
+        ended: Tensor = self.conv4(features)
+        return ended
+
+
+class Refinement(nn.Module):
+    """Two separable units beside a straight way; untrained it changes nothing that is not negative."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.conv1 = SeparableUnit(width, inner)
+        self.conv2 = SeparableUnit(inner, width, activate=False)
+        nn.init.zeros_(self.conv2.conv2.weight)
+        if self.conv2.conv2.bias is not None:
+            nn.init.zeros_(self.conv2.conv2.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map float (B, width, H, W) to the same shape."""
+        return functional.relu(features + self.conv2(self.conv1(features)))
