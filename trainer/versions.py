@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from common.errors import TrainingError
-from common.models.manifest import Kind, Manifest
+from common.errors import ManifestError, TrainingError
+from common.models.manifest import Kind, Manifest, load_version
 from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import fill
 from trainer.checkpoint import NAME as CHECKPOINT
@@ -32,6 +32,17 @@ def network_of(run: Path) -> dict[str, torch.Tensor]:
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{run}: no finished epoch: {error}") from error
     return {name[8:]: tensor for name, tensor in stored.items() if name.startswith("network.")}
+
+
+def taught_by(teacher: Path | None, kind: Kind) -> list[str]:
+    """Say in words from which version's answers a network learnt, for its model card."""
+    if teacher is None:
+        return []
+    try:
+        manifest = load_version(teacher, kind).manifest
+    except (ManifestError, OSError):  # it may have gone since
+        return [f"learnt from the answers of another version, {teacher.name}"]
+    return [f"learnt from the answers of {manifest.name} {manifest.version} beside the labels"]
 
 
 def release_run(run: Path, kind: Kind, into: Path, notes: dict[str, Any]) -> Manifest:
@@ -59,7 +70,8 @@ def release_run(run: Path, kind: Kind, into: Path, notes: dict[str, Any]) -> Man
             report[listed] = len(report[listed])
     release_notes = ReleaseNotes(
         version=notes["version"], created=datetime.now(UTC).isoformat(timespec="seconds"), command=notes["command"],
-        metrics={**report, **notes.get("metrics", {})}, training_data=notes["training_data"],
+        metrics={**report, **notes.get("metrics", {})},
+        training_data=[*notes["training_data"], *taught_by(settings.teacher, kind)],
         weaknesses=notes["weaknesses"], thresholds=notes["thresholds"],
     )  # fmt: skip
     if isinstance(settings, DetectorSettings):

@@ -25,7 +25,7 @@ from trainer.release_notes import standard_notes
 from trainer.runs import run_detector
 from trainer.settings import DetectorSettings, Schedule
 from trainer.stem import StemLesson, load_teacher, take_over
-from trainer.versions import release_run
+from trainer.versions import release_run, taught_by
 
 CPU = torch.device("cpu")
 
@@ -89,6 +89,11 @@ def test_a_detector_with_another_stem_is_released_and_read_back(tmp_path: Path, 
     run_detector(settings)
     manifest = release_run(settings.run, "detector", tmp_path / "made", standard_notes("detector", "9", "a test"))
     assert (manifest.architecture, manifest.name) == (architecture, architecture.replace("_", "-") + "-mask")
+    teacher = load_version(bundled("detector"), "detector").manifest
+    assert (
+        manifest.training_data[-1] == f"learnt from the answers of {teacher.name} {teacher.version} beside the labels"
+    )
+    assert taught_by(tmp_path / "gone", "detector") == ["learnt from the answers of another version, gone"]
     graph = load_graph(load_version(tmp_path / "made", "detector"))
     assert graph(torch.zeros((1, 64, 96, 3), dtype=torch.uint8)).shape == (1, 126, 16)
 
