@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.models.stems import DenseStem
-from common.models.yunet import Backbone, DenseBackbone, LeanBackbone, YuNet
+from common.models.yunet import Backbone, LeanBackbone, YuNet
 
 JOINT = "4"
 """The part of MobileNetV2's backbone before which a dense stem takes the place of parts 0 to 3."""
@@ -133,19 +132,16 @@ class ClassifierGraph(nn.Module):
 
 
 def build_detector(architecture: str = "yunet_n") -> YuNet:
-    """Make an untrained detector: ``yunet_n`` (75,856 parameters), ``yunet_dense`` (123,600) or
-    ``yunet_lean`` (128,976).
+    """Make an untrained detector: ``yunet_n`` (75,856 parameters) or ``yunet_lean`` (128,976).
 
     Raises:
         ValueError: The architecture is not known.
     """
     if architecture == "yunet_n":
         return YuNet(Backbone(16, 64), 64)
-    if architecture == "yunet_dense":
-        return YuNet(DenseBackbone(DenseStem(64), 64), 64)
     if architecture == "yunet_lean":
         return YuNet(LeanBackbone(64), 64)
-    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_dense', 'yunet_lean', 'yunet_n'")
+    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_lean', 'yunet_n'")
 
 
 def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropout: float = 0.5) -> FaceClassifier:

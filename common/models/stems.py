@@ -54,30 +54,6 @@ class Block(nn.Module):
         return mixed
 
 
-class DenseStem(nn.Module):
-    """Reach stride 8 by four plain convolutions.
-
-    More sums than YuNet's way there, over a third of the values: a processor with wide units is done with it in less
-    than half the time (docs/adr/0042).
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        widths = (3, 16, 32, width, width)
-        for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
-            stride = 2 if number < len(widths) - 1 else 1
-            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1))
-            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Map float (B, 3, H, W) BGR 0..255 to float (B, width, H/8, W/8)."""
-        features = pictures
-        parts = list(self.children())
-        for convolution, norm in zip(parts[::2], parts[1::2], strict=True):
-            features = functional.relu(norm(convolution(features)))
-        return features
-
-
 class LeanStem(nn.Module):
     """Reach stride 8 by three plain convolutions and a separable unit.
 

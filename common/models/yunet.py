@@ -1,4 +1,4 @@
-"""The face detector in torch: YuNet, and the same trunk behind a denser stem.
+"""The face detector in torch: YuNet, and the same trunk behind a leaner stem.
 
 YuNet follows Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (Machine Intelligence Research, 2023),
 with the parameter names of its authors' training code, so that their public weights load strictly.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.models.stems import Block, DenseStem, LeanStem, Refinement, SeparableUnit, Stem
+from common.models.stems import Block, LeanStem, Refinement, SeparableUnit, Stem
 
 STRIDES = (8, 16, 32)
 RAW_COLUMNS = 16
@@ -63,12 +63,14 @@ class Backbone(Trunk):
         return functional.max_pool2d(self.model2(features), 2)
 
 
-class DenseBackbone(Trunk):
-    """The same trunk behind a stem that reaches stride 8 by plain convolutions."""
+class LeanBackbone(Trunk):
+    """The same trunk behind a lean stem, with a refinement at the two strides where one costs next to nothing."""
 
-    def __init__(self, stem: DenseStem | LeanStem, width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.model0 = stem
+        self.model0 = LeanStem(width)
+        self.refine4 = Refinement(width, 2 * width)
+        self.refine5 = Refinement(width, 2 * width)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Map float (B, 3, H, W) to three float (B, width, H/stride, W/stride)."""
@@ -86,15 +88,6 @@ class DenseBackbone(Trunk):
     def entry(self, pictures: Tensor) -> Tensor:
         """Map float (B, 3, H, W) to what the trunk begins with, float (B, width, H/8, W/8)."""
         return self.stem(pictures)
-
-
-class LeanBackbone(DenseBackbone):
-    """A lean stem, and a refinement at the two strides where one costs next to nothing."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(LeanStem(width), width)
-        self.refine4 = Refinement(width, 2 * width)
-        self.refine5 = Refinement(width, 2 * width)
 
     def rise(self, entry: Tensor) -> list[Tensor]:
         """Map float (B, width, H/8, W/8) to three float (B, width, H/stride, W/stride)."""
@@ -149,7 +142,7 @@ class YuNet(nn.Module):
         width: Channels of the features.
     """
 
-    def __init__(self, backbone: Backbone | DenseBackbone, width: int) -> None:
+    def __init__(self, backbone: Backbone | LeanBackbone, width: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = Neck(width)
