@@ -26,6 +26,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     ),
     "torch": (
         "common/models/networks.py",
+        "common/models/stems.py",
         "common/models/yunet.py",
         "common/models/torch",
         "workers/backends/torch",

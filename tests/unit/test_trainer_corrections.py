@@ -11,7 +11,7 @@ import torch
 
 from common.errors import TrainingError
 from common.images import Picture
-from common.models.manifest import bundled
+from common.models.manifest import bundled, load_version
 from common.models.networks import build_classifier
 from trainer.augment import framed
 from trainer.classifier import ClassifierTask
@@ -88,7 +88,7 @@ def learnt(run: Path) -> ClassifierTask:
     settings = ClassifierSettings.model_validate(
         {"run": run, "side": 32, "drawn_masks": 0, "samples": 90, "schedule": schedule, "doubt": 0.4, "doubt_after": 4}
     )
-    network = build_classifier(dropout=0.2)
+    network = build_classifier(load_version(bundled("classifier"), "classifier").manifest.architecture, dropout=0.2)
     take_over(network, load_teacher(bundled("classifier"), "classifier"))  # what it begins with has to be of use
     task = ClassifierTask(network, faces_with_a_wrong_label(), settings, torch.device("cpu"))
     fit(task, schedule, run)
