@@ -87,9 +87,10 @@ def accuracy() -> dict[str, Any]:
     classifier = read_manifest(bundled("classifier") / "manifest.json")
     return {
         "detector": f"{detector.name} {detector.version}",
-        "faces_average_precision": _metric(detector.metrics, "val", "all", "average_precision"),
+        "faces_average_precision": _metric(detector.metrics, "val", "all", "average_precision")
+        or _metric(detector.metrics, "average_precision", "trained", "all"),
         "classifier": f"{classifier.name} {classifier.version}",
-        "verdicts_right": _metric(classifier.metrics, "val", "accuracy"),
+        "verdicts_right": _metric(classifier.metrics, "val", "accuracy") or _metric(classifier.metrics, "accuracy"),
     }
 
 
