@@ -154,6 +154,8 @@ def run_detector(settings: DetectorSettings, should_stop: StopQuestion = lambda:
     Raises:
         TrainingError: The data or the run folder cannot be used; finished checkpoints stay.
     """
+    if settings.teacher_share and settings.teacher is None:
+        raise TrainingError("--teacher-share needs --teacher, a version whose answers are to be followed")
     device, skips = start(settings), Skips()
     scenes = [scene for index in settings.scenes for scene in read_scenes(index)]
     if not scenes:

@@ -57,7 +57,7 @@ class Block(nn.Module):
 class LeanStem(nn.Module):
     """Reach stride 8 by three plain convolutions and a separable unit.
 
-    Six tenths of what YuNet multiplies on the way there, and a quarter of the values it writes (docs/adr/0049).
+    Four fifths of what YuNet multiplies on the way there, and a quarter of the values it writes (docs/adr/0049).
     """
 
     def __init__(self, width: int) -> None:

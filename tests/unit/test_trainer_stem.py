@@ -76,6 +76,14 @@ def test_a_lesson_without_a_teacher_is_refused(tmp_path: Path) -> None:
         run_detector(settings)
 
 
+def test_a_share_of_no_teachers_answers_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    scenes(tmp_path, [[FACE]])
+    settings = lesson(tmp_path).model_copy(update={"teacher": None, "lesson": "task", "teacher_share": 0.5})
+    with pytest.raises(TrainingError, match="--teacher-share needs --teacher"):
+        run_detector(settings)
+    assert not settings.run.exists()
+
+
 @pytest.mark.parametrize("folder", [Path("nowhere"), bundled("classifier")])
 def test_what_is_no_detector_cannot_teach_one(folder: Path) -> None:
     with pytest.raises(TrainingError, match="no detector to learn from"):
