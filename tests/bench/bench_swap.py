@@ -1,14 +1,14 @@
 """What a swap costs and how long it takes, under more frames than one worker can look at.
 
-    python -m tests.bench.bench_swap
+    python -m tests.bench.bench_swap [--load 2]
 
 Quiet stretches and swaps take turns in one run, so that whatever else the machine does falls on both alike.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +18,7 @@ from pathlib import Path
 from common.broker.embedded import EmbeddedPair
 from common.models.manifest import Kind
 from common.schema import FrameResult, Outcome
+from maskwatch.benchstation import BenchWorker
 from tests.brokers import open_brokers
 from tests.hotswap_site import Models
 from tests.infer_site import Site, a_jpeg
@@ -30,6 +31,9 @@ KINDS: tuple[Kind, Kind] = ("classifier", "detector")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--load", type=int, default=1, help="frames of each of the eight cameras every 50 ms, 1 to 8")
+    load = parser.parse_args().load
     with (
         tempfile.TemporaryDirectory(prefix="maskwatch-bench-") as name,
         EmbeddedPair(Path(name)) as pair,
@@ -43,21 +47,24 @@ def main() -> None:
             until(lambda: site.finished(CAMERAS[0]), 60)
             print(f"start to first result, nothing compiled before: {time.monotonic() - began:.2f} s")
         began = time.monotonic()
-        with site.process():
+        with site.process() as child:
             site.publish(CAMERAS[0])
             until(lambda: site.finished(CAMERAS[0]), 60)
             print(f"start to first result, compiled before: {time.monotonic() - began:.2f} s")
-            measure(site, Models(site, Path(name)))
+            worker = BenchWorker(child, 0)
+            print(f"memory: {worker.memory_mb():.0f} MB")
+            measure(site, Models(site, Path(name)), load)
+            print(f"memory after the swaps: {worker.memory_mb():.0f} MB")
 
 
-def measure(site: Site, models: Models) -> None:
+def measure(site: Site, models: Models, load: int) -> None:
     end = threading.Event()
     pictures = [a_jpeg(seed, (640, 384)) for seed in range(8)]
 
     def publish() -> None:
         while not end.wait(0.05):
             for camera in CAMERAS:
-                for data in pictures[: int(sys.argv[1]) if len(sys.argv) > 1 else 1]:
+                for data in pictures[:load]:
                     site.publish(camera, data, maxlen=64)
 
     thread = threading.Thread(target=publish)
