@@ -17,7 +17,7 @@ from common.errors import ConfigError
 from common.partition import Keys
 from common.settings import ServiceSettings, host_name, load
 from common.siteplan import SitePlan
-from maskwatch.neighbour import FRAMES, STATE, running_url
+from maskwatch.run.neighbour import FRAMES, STATE, running_url
 
 READ_BLOCK_S = 0.5
 

@@ -19,7 +19,7 @@ from common.partition import Keys
 from common.pictures import PictureRef
 from common.settings import ServiceSettings, host_name, load
 from maskwatch.connection import StateDesk, nearby_settings, secret
-from maskwatch.neighbour import FRAMES, running_url
+from maskwatch.run.neighbour import FRAMES, running_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ def cpu(
     as_json: bool = AS_JSON,
 ) -> None:
     """One core: frames a second from the broker to the result, beside decoding alone and the well-known script."""
-    from maskwatch.benchcpu import CpuBench
-    from maskwatch.benchtables import show_cpu
+    from maskwatch.bench.cpu import CpuBench
+    from maskwatch.bench.tables import show_cpu
 
     report = CpuBench(seconds, reference_weights).run()
     if plot is not None:
-        from maskwatch.benchplot import draw_stages
+        from maskwatch.bench.plot import draw_stages
 
         draw_stages(report.stages, plot)
     show_cpu(report, as_json=as_json)
@@ -46,8 +46,8 @@ def gpu(
 
     configure("warning")
     try:
-        from maskwatch.benchgpu import GpuBench
-        from maskwatch.gputables import show_gpu
+        from maskwatch.bench.gpu import GpuBench
+        from maskwatch.bench.gputables import show_gpu
     except ImportError as error:
         raise BackendError(f"bench gpu: {error}; install maskwatch[gpu]") from error
     show_gpu(GpuBench(seconds, device, batch, frames).run(), as_json=as_json)
@@ -60,8 +60,8 @@ def decode(
     as_json: bool = AS_JSON,
 ) -> None:
     """One core: frames a second from JPEG to pixels, at full, half and quarter size."""
-    from maskwatch.benchrates import decode_rates
-    from maskwatch.benchtables import show_rates
+    from maskwatch.bench.rates import decode_rates
+    from maskwatch.bench.tables import show_rates
 
     rates, notes = decode_rates(seconds, _size(size))
     show_rates("frames a second that one core decodes", rates, notes, as_json=as_json)
@@ -74,8 +74,8 @@ def broker(
     as_json: bool = AS_JSON,
 ) -> None:
     """The embedded broker: frames a second written, read and acknowledged, and results a second written."""
-    from maskwatch.benchrates import broker_rates
-    from maskwatch.benchtables import show_rates
+    from maskwatch.bench.rates import broker_rates
+    from maskwatch.bench.tables import show_rates
 
     rates, notes = broker_rates(seconds, _size(size))
     show_rates("a second, one client", rates, notes, as_json=as_json)
@@ -97,8 +97,8 @@ def capacity(
     as_json: bool = AS_JSON,
 ) -> None:
     """Find how many cameras this machine carries, and say what the wanted number needs."""
-    from maskwatch.benchcapacity import CapacityBench, Wanted
-    from maskwatch.benchtables import show_capacity
+    from maskwatch.bench.capacity import CapacityBench, Wanted
+    from maskwatch.bench.tables import show_capacity
 
     wanted = Wanted(cameras, fps, _size(size), objective_ms)
     raise typer.Exit(show_capacity(wanted, CapacityBench(wanted).run(), as_json=as_json))

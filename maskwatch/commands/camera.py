@@ -23,6 +23,6 @@ def check(
     site: Path | None = typer.Option(None, "--site", help="Site plan whose cameras and zones are meant."),
 ) -> None:
     """Measure size, pose, sharpness and light of faces, and say what to change; status 1 where faces would be lost."""
-    from maskwatch.surveying import CheckOptions, check
+    from maskwatch.camera.surveying import CheckOptions, check
 
     raise typer.Exit(check(CheckOptions(source, seconds, out, as_json, site)))

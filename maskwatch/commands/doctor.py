@@ -18,9 +18,9 @@ def doctor(
 ) -> None:
     """Say what this machine has, what is missing, and how to get it; status 1 where something needed is missing."""
     if privacy:
-        from maskwatch.privacycheck import run_privacy_check
+        from maskwatch.doctor.privacycheck import run_privacy_check
 
         raise typer.Exit(run_privacy_check(as_json=as_json))
-    from maskwatch.checkup import run_checkup
+    from maskwatch.doctor.checkup import run_checkup
 
     raise typer.Exit(run_checkup(as_json=as_json))

@@ -66,8 +66,8 @@ def crops(
 
 
 def _run(**wanted: Any) -> None:
-    from maskwatch.evaluating import evaluate
-    from maskwatch.evaluation import Request
+    from maskwatch.evaluate.evaluating import evaluate
+    from maskwatch.evaluate.evaluation import Request
 
     if wanted["long_side_px"] % 32:
         raise typer.BadParameter(f"{wanted['long_side_px']} is no multiple of 32", param_hint="--long-side")

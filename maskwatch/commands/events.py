@@ -23,7 +23,7 @@ def tail(
 ) -> None:
     """Print events as they are written; a gap is announced, never skipped in silence."""
     from common.subscription import Subscription
-    from maskwatch.tailing import tail_events
+    from maskwatch.events.tailing import tail_events
 
     wanted = Subscription(start=start, cameras=tuple(camera), types=tuple(kind), follow=follow)
     tail_events(wanted, as_json=as_json)
@@ -32,7 +32,7 @@ def tail(
 @app.command()
 def readers(as_json: bool = typer.Option(False, "--json", help="One JSON list.")) -> None:
     """List the names under which places in the log are remembered."""
-    from maskwatch.readers import list_readers
+    from maskwatch.events.readers import list_readers
 
     list_readers(as_json=as_json)
 
@@ -40,7 +40,7 @@ def readers(as_json: bool = typer.Option(False, "--json", help="One JSON list.")
 @app.command()
 def forget(name: str = typer.Argument(help="A name of `events readers`.")) -> None:
     """Forget the place of a reader that is gone for good."""
-    from maskwatch.readers import forget_reader
+    from maskwatch.events.readers import forget_reader
 
     forget_reader(name)
 
@@ -52,7 +52,7 @@ def snapshot(
     by: str = typer.Option("", "--by", help="Who looks; the user at this machine if left out."),
 ) -> None:
     """Fetch the picture that an event names, while it is kept; who did so is noted."""
-    from maskwatch.snapshots import fetch
+    from maskwatch.events.snapshots import fetch
     from maskwatch.verdicts import somebody
 
     raise typer.Exit(fetch(event_id, out, by or somebody()))

@@ -19,7 +19,7 @@ def image(
     out: Path | None = typer.Option(None, "--out", help="Folder for annotated copies."),
 ) -> None:
     """Find the faces in pictures and say what covers them."""
-    from maskwatch import looking
+    from maskwatch.look import looking
 
     raise typer.Exit(looking.image(paths, as_json=as_json, out=out))
 
@@ -32,6 +32,6 @@ def video(
     fps: float = typer.Option(10.0, "--fps", min=0.1, max=60, help="Frames a second to look at."),
 ) -> None:
     """Watch one video through the same inference and judgement as the service, and print its events."""
-    from maskwatch import looking
+    from maskwatch.look import looking
 
     raise typer.Exit(looking.video(source, as_json=as_json, out=out, view=view, fps=fps))

@@ -22,9 +22,9 @@ _NAME = typer.Argument(help="Such as detector/7, or 7 where one kind only has it
 @app.command("list")
 def list_(registry: Path | None = _REGISTRY, as_json: bool = _JSON) -> None:
     """List the versions, the newest first; a star marks those in service."""
-    from maskwatch import modeldesk, modellists
+    from maskwatch.models import desk, lists
 
-    modellists.versions(modeldesk.open_models(registry), as_json=as_json)
+    lists.versions(desk.open_models(registry), as_json=as_json)
 
 
 @app.command()
@@ -35,13 +35,13 @@ def show(
 ) -> None:
     """Show what a version is and can, by source."""
     from common.models.registry import VersionRef
-    from maskwatch import modelcards, modeldesk
+    from maskwatch.models import cards, desk
 
-    desk = modeldesk.open_models(registry)
-    manifest = desk.manifest(name)
-    known: dict[str, VersionRef] = {one.ref.label: one.ref for one in desk.registry.versions()}
+    models = desk.open_models(registry)
+    manifest = models.manifest(name)
+    known: dict[str, VersionRef] = {one.ref.label: one.ref for one in models.registry.versions()}
     ref = known.get(f"{manifest.kind}/{manifest.version}")
-    modelcards.show(manifest, ref.digest if ref and name in (ref.label, ref.version) else "", as_json=as_json)
+    cards.show(manifest, ref.digest if ref and name in (ref.label, ref.version) else "", as_json=as_json)
 
 
 @app.command()
@@ -54,14 +54,14 @@ def diff(
 ) -> None:
     """Show settings and figures of two versions side by side."""
     from common.errors import ConfigError
-    from maskwatch import modelcards, modeldesk
+    from maskwatch.models import cards, desk
 
-    desk = modeldesk.open_models(registry)
-    first = desk.manifest(old)
-    pair = (desk.in_service(first.kind), first) if new is None else (first, desk.manifest(new))
+    models = desk.open_models(registry)
+    first = models.manifest(old)
+    pair = (models.in_service(first.kind), first) if new is None else (first, models.manifest(new))
     if pair[0].kind != pair[1].kind:
         raise ConfigError(f"a {pair[0].kind} and a {pair[1].kind} have nothing to compare")
-    modelcards.diff(*pair, as_json=as_json, every=every)
+    cards.diff(*pair, as_json=as_json, every=every)
 
 
 @app.command()
@@ -74,11 +74,11 @@ def publish(
     registry: Path | None = _REGISTRY,
 ) -> None:
     """Check a version, have it answer its probe, and keep it; nothing is in service by that."""
-    from maskwatch import modeldesk, modelmoves
-    from maskwatch.planning import Publishing
+    from maskwatch.models import desk, moves
+    from maskwatch.site.planning import Publishing
 
-    desk = modeldesk.open_models(registry, make=True)
-    modelmoves.publish(desk, folder, Publishing(by, why), backend=backend, key=sign)
+    models = desk.open_models(registry, make=True)
+    moves.publish(models, folder, Publishing(by, why), backend=backend, key=sign)
 
 
 @app.command()
@@ -92,13 +92,13 @@ def promote(
     as_json: bool = _JSON,
 ) -> None:
     """Put a version of one kind, or one of each, in service on every worker."""
-    from maskwatch import modeldesk, modelmoves
-    from maskwatch.planning import Publishing
+    from maskwatch.models import desk, moves
+    from maskwatch.site.planning import Publishing
 
-    desk = modeldesk.open_models(registry)
-    before = desk.registry.current()
-    pointer = modelmoves.promote(desk, names, Publishing(by, why, expect), backend=backend)
-    modelmoves.say_pointer(pointer, before, as_json=as_json)
+    models = desk.open_models(registry)
+    before = models.registry.current()
+    pointer = moves.promote(models, names, Publishing(by, why, expect), backend=backend)
+    moves.say_pointer(pointer, before, as_json=as_json)
 
 
 @app.command()
@@ -111,13 +111,13 @@ def rollback(
     as_json: bool = _JSON,
 ) -> None:
     """Put an earlier generation's versions in service again, as a new generation."""
-    from maskwatch import modeldesk, modelmoves
-    from maskwatch.planning import Publishing
+    from maskwatch.models import desk, moves
+    from maskwatch.site.planning import Publishing
 
-    desk = modeldesk.open_models(registry)
-    before = desk.registry.current()
-    pointer = modelmoves.rollback(desk, to, Publishing(by, why, expect))
-    modelmoves.say_pointer(pointer, before, as_json=as_json)
+    models = desk.open_models(registry)
+    before = models.registry.current()
+    pointer = moves.rollback(models, to, Publishing(by, why, expect))
+    moves.say_pointer(pointer, before, as_json=as_json)
 
 
 @app.command()
@@ -128,9 +128,9 @@ def verify(
     as_json: bool = _JSON,
 ) -> None:
     """Check hashes, signatures and tensors, and have versions answer their probes."""
-    from maskwatch import modeldesk, modelmoves
+    from maskwatch.models import desk, moves
 
-    modelmoves.verify(modeldesk.open_models(registry), names or [], backend=backend, as_json=as_json)
+    moves.verify(desk.open_models(registry), names or [], backend=backend, as_json=as_json)
 
 
 @app.command()
@@ -140,9 +140,9 @@ def export(
     registry: Path | None = _REGISTRY,
 ) -> None:
     """Write a version as one file; the same version gives the same bytes."""
-    from maskwatch import modeldesk, modelmoves
+    from maskwatch.models import desk, moves
 
-    modelmoves.export(modeldesk.open_models(registry), name, out)
+    moves.export(desk.open_models(registry), name, out)
 
 
 @app.command("import")
@@ -154,31 +154,31 @@ def import_(
     registry: Path | None = _REGISTRY,
 ) -> None:
     """Publish a version from one file, with every check of publish."""
-    from maskwatch import modeldesk, modelmoves
-    from maskwatch.planning import Publishing
+    from maskwatch.models import desk, moves
+    from maskwatch.site.planning import Publishing
 
-    modelmoves.bring_in(modeldesk.open_models(registry, make=True), file, Publishing(by, why), backend=backend)
+    moves.bring_in(desk.open_models(registry, make=True), file, Publishing(by, why), backend=backend)
 
 
 @app.command()
 def retire(name: str = _NAME, by: str = _BY, why: str = _WHY, registry: Path | None = _REGISTRY) -> None:
     """Forget a version, unless service, trial, a worker or a rollback may need it."""
-    from maskwatch import modeldesk
-    from maskwatch.planning import Publishing
+    from maskwatch.models import desk
+    from maskwatch.site.planning import Publishing
 
-    desk = modeldesk.open_models(registry)
+    models = desk.open_models(registry)
     byline = Publishing(by, why).byline()
-    ref = desk.resolve(name)
-    desk.registry.retire(ref, byline.author, byline.note)
+    ref = models.resolve(name)
+    models.registry.retire(ref, byline.author, byline.note)
     print(f"{ref.label} is forgotten")
 
 
 @app.command()
 def workers(registry: Path | None = _REGISTRY, as_json: bool = _JSON) -> None:
     """Show what every live worker serves."""
-    from maskwatch import modeldesk, modellists
+    from maskwatch.models import desk, lists
 
-    modellists.workers(modeldesk.open_models(registry), as_json=as_json)
+    lists.workers(desk.open_models(registry), as_json=as_json)
 
 
 @app.command()
@@ -188,9 +188,9 @@ def log(
     as_json: bool = _JSON,
 ) -> None:
     """Show who did what and why, the newest first."""
-    from maskwatch import modeldesk, modellists
+    from maskwatch.models import desk, lists
 
-    modellists.log(modeldesk.open_models(registry), count, as_json=as_json)
+    lists.log(desk.open_models(registry), count, as_json=as_json)
 
 
 @app.command()

@@ -46,7 +46,7 @@ def up(
     from common.privacyfloor import check_floor
     from common.settings import ServiceSettings, load
     from common.siteplan import load_plan
-    from maskwatch.running import RunOptions, run_site
+    from maskwatch.run.running import RunOptions, run_site
 
     options = RunOptions(
         seconds, summary == SummaryForm.JSON, workers, view_port if view else None, backend, data, trainer
@@ -69,8 +69,8 @@ def demo(
     backend: str = _BACKEND,
 ) -> None:
     """Run four synthetic cameras through the whole pipeline and compare its events with the scene's truth."""
-    from maskwatch.demo import run_demo
-    from maskwatch.running import RunOptions
+    from maskwatch.run.demo import run_demo
+    from maskwatch.run.running import RunOptions
 
     options = RunOptions(seconds, summary == SummaryForm.JSON, workers, view_port if view else None, backend, None)
     raise typer.Exit(run_demo(options))

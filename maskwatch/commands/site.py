@@ -16,7 +16,7 @@ def check(plan: Path = typer.Argument(help="Site plan, YAML.")) -> None:
     from common.privacyfloor import check_floor
     from common.settings import ServiceSettings, load
     from common.siteplan import load_plan
-    from maskwatch.planning import tell_size
+    from maskwatch.site.planning import tell_size
 
     read, settings = load_plan(plan), load(ServiceSettings)
     check_floor(read, settings.privacy_floor, str(plan))
@@ -38,7 +38,7 @@ def publish(
     expect: int | None = _EXPECT,
 ) -> None:
     """Make a site plan the one that every service follows, within two seconds."""
-    from maskwatch import planning
+    from maskwatch.site import planning
 
     planning.publish(plan, planning.Publishing(by, note, expect), dry_run=dry_run)
 
@@ -46,7 +46,7 @@ def publish(
 @app.command()
 def history(as_json: bool = typer.Option(False, "--json", help="One JSON list.")) -> None:
     """List the last 50 published versions, the newest first; a star marks the one in force."""
-    from maskwatch import planning
+    from maskwatch.site import planning
 
     planning.history(as_json=as_json)
 
@@ -58,7 +58,7 @@ def diff(
     as_json: bool = typer.Option(False, "--json", help="One JSON object."),
 ) -> None:
     """Show what differs between two published versions."""
-    from maskwatch import planning
+    from maskwatch.site import planning
 
     planning.diff(old, new, as_json=as_json)
 
@@ -71,7 +71,7 @@ def rollback(
     expect: int | None = _EXPECT,
 ) -> None:
     """Put an earlier version's content in force again."""
-    from maskwatch import planning
+    from maskwatch.site import planning
 
     planning.rollback(version, planning.Publishing(by, note, expect))
 
@@ -105,7 +105,7 @@ def draw(
 ) -> None:
     """Draw a camera's zones over its picture, so that one sees what they hold."""
     from common.siteplan import load_plan
-    from maskwatch import drawing
+    from maskwatch.site import drawing
 
     if site is None:
         from maskwatch.connection import desk

@@ -16,6 +16,6 @@ def status(
 ) -> None:
     """Say in one look what is wrong: cameras, backlog, workers, partitions, models, brokers."""
     from maskwatch.connection import nearby_settings
-    from maskwatch.statuspage import show_status
+    from maskwatch.status.page import show_status
 
     raise typer.Exit(show_status(nearby_settings(), as_json=as_json, watch_s=watch))

@@ -22,7 +22,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "producers/",
         "workers/",
         "trainer/",
-        "maskwatch/checkup.py",
+        "maskwatch/doctor/checkup.py",
     ),
     "torch": (
         "common/models/networks.py",

@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 
 from common.geometry import Letterbox
-from maskwatch.benchframes import bench_frames
+from maskwatch.bench.frames import bench_frames
 from tests.infer_backends import on_device
 from workers.backends.backend import BackendOptions, load_models
 from workers.infer import devicepipeline

@@ -16,7 +16,7 @@ import pytest
 from common.events import CloudEvent, ViolationData
 from common.schema import FrameResult
 from common.settings import shared_folder
-from maskwatch.looking import open_pipeline
+from maskwatch.look.looking import open_pipeline
 from tests.bench.event_material import FPS, Box, Pan, Person, pan, scenes, video
 from tests.judge_scenes import START_S, a_face, a_result, entry_ms, the_context
 from workers.judge.engine import CameraJudge

@@ -14,11 +14,11 @@ from collections import Counter
 from typing import Any
 
 from common.lifecycle import StopSignal
-from maskwatch.benchcpu import CAMERAS, FRAMES, PATIENT, ROUND_FRAMES, SIZE, Pace, paced
-from maskwatch.benchfigures import percentile
-from maskwatch.benchframes import bench_frames
-from maskwatch.benchstation import BenchStation
-from maskwatch.pinned import cores, pin
+from maskwatch.bench.cpu import CAMERAS, FRAMES, PATIENT, ROUND_FRAMES, SIZE, Pace, paced
+from maskwatch.bench.figures import percentile
+from maskwatch.bench.frames import bench_frames
+from maskwatch.bench.pinned import cores, pin
+from maskwatch.bench.station import BenchStation
 
 LATENCY_S, OVERLOAD_S, ROUNDS = 8.0, 12.0, 5
 

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from common.lifecycle import StopSignal
-from maskwatch.benchcpu import CAMERAS, FRAMES, SIZE
-from maskwatch.benchframes import bench_frames
-from maskwatch.benchstation import BenchStation
-from maskwatch.pinned import cores, pin
+from maskwatch.bench.cpu import CAMERAS, FRAMES, SIZE
+from maskwatch.bench.frames import bench_frames
+from maskwatch.bench.pinned import cores, pin
+from maskwatch.bench.station import BenchStation
 from tests.bench.bench_load import capacity
 from tests.bench.bench_scale import KEPT, await_ready
 

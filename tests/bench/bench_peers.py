@@ -23,7 +23,7 @@ from common.lifecycle import StopSignal
 from common.models.manifest import bundled, read_manifest
 from common.models.preprocess import choose_canvas, letterbox
 from common.settings import shared_folder
-from maskwatch.evaluation import Request, score
+from maskwatch.evaluate.evaluation import Request, score
 from trainer.evaluate.found import Found, write_predictions
 from trainer.evaluate.truth import SceneTruth, index_of, read_scenes
 from workers.infer.pipeline import CANVASES

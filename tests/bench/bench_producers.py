@@ -28,9 +28,9 @@ from common.broker.embedded import EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.lifecycle import StopSignal
 from common.partition import Keys
-from maskwatch.benchfigures import Rounds
-from maskwatch.benchframes import bench_frames
-from maskwatch.benchstation import BenchWorker
+from maskwatch.bench.figures import Rounds
+from maskwatch.bench.frames import bench_frames
+from maskwatch.bench.station import BenchWorker
 from producers import picture
 from tests.bench.mjpeg_server import MjpegServer
 

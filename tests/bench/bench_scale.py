@@ -26,11 +26,11 @@ from common.broker.frames import FrameReader, FrameWriter
 from common.lifecycle import StopSignal
 from common.partition import Keys
 from common.schema import FrameHeader, encode
-from maskwatch.benchcpu import CAMERAS, FRAMES, PATIENT, ROUND_FRAMES, SIZE
-from maskwatch.benchfigures import Rounds
-from maskwatch.benchframes import bench_frames
-from maskwatch.benchstation import Answered, BenchStation
-from maskwatch.pinned import cores
+from maskwatch.bench.cpu import CAMERAS, FRAMES, PATIENT, ROUND_FRAMES, SIZE
+from maskwatch.bench.figures import Rounds
+from maskwatch.bench.frames import bench_frames
+from maskwatch.bench.pinned import cores
+from maskwatch.bench.station import Answered, BenchStation
 from tests.bench.bench_load import capacity
 from tests.bench.broker_forms import FramesBrokers, frames_brokers
 from tests.bench.waiting_backend import WAIT_S

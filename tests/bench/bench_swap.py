@@ -18,7 +18,7 @@ from pathlib import Path
 from common.broker.embedded import EmbeddedPair
 from common.models.manifest import Kind
 from common.schema import FrameResult, Outcome
-from maskwatch.benchstation import BenchWorker
+from maskwatch.bench.station import BenchWorker
 from tests.brokers import open_brokers
 from tests.hotswap_site import Models
 from tests.infer_site import Site, a_jpeg

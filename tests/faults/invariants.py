@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from common.schema import FrameResult, MarkResult, Outcome
-from maskwatch.oracle import Comparison, compare, expected_episodes
-from maskwatch.pixelhunt import files_with_jpeg
+from maskwatch.doctor.pixelhunt import files_with_jpeg
+from maskwatch.run.oracle import Comparison, compare, expected_episodes
 from tests.faults.rig import Rig
 from tests.faults.role import Size
 from tests.faults.witness import Witness

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskwatch.oracle import Comparison
+from maskwatch.run.oracle import Comparison
 from tests.faults.build import Build
 from tests.faults.invariants import FILE_SLACK, against_truth, broken, pixels_on_disk
 from tests.faults.rig import Rig

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from common import jpeg
-from maskwatch.benchframes import bench_frames
+from maskwatch.bench.frames import bench_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 

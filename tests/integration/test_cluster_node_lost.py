@@ -31,8 +31,8 @@ from common.schema import Outcome
 from common.settings import ServiceSettings
 from common.siteplan import SitePlan
 from common.subscriber import Event, Subscriber, Subscription
-from maskwatch.situation import survey
-from maskwatch.troubles import troubles
+from maskwatch.status.situation import survey
+from maskwatch.status.troubles import troubles
 from tests.brokers import Brokers, fresh_keys
 from tests.event_writing import EventWriter
 from tests.infer_site import Site, wait_finished

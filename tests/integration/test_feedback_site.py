@@ -14,7 +14,7 @@ from common.broker.eventlog import EventLog, LoggedEvent
 from common.broker.plans import PlanStore
 from common.events import FEEDBACK_TYPE, CloudEvent, FeedbackData
 from common.siteplan import parse_plan
-from maskwatch.table import event_line
+from maskwatch.run.table import event_line
 from tests.brokers import Brokers
 from tests.event_writing import EventWriter
 from tests.waiting import until

@@ -16,7 +16,7 @@ from common import jpeg
 from common.broker.client import call
 from common.broker.embedded import EmbeddedPair
 from common.schema import MarkResult, Outcome
-from maskwatch.benchframes import bench_frames
+from maskwatch.bench.frames import bench_frames
 from tests.brokers import Brokers, open_brokers
 from tests.infer_site import Site, a_jpeg, poison_jpeg, wait_finished
 from tests.waiting import until

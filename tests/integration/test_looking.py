@@ -19,8 +19,8 @@ from common.geometry import iou_matrix
 from common.lifecycle import StopSignal
 from common.schema import FrameResult, Outcome
 from common.siteplan import Camera, SitePlan
-from maskwatch import looking
-from maskwatch.oracle import compare, expected_episodes
+from maskwatch.look import looking
+from maskwatch.run.oracle import compare, expected_episodes
 from producers.scene import SceneCamera
 from workers.judge.context import context_of
 from workers.judge.engine import CameraJudge

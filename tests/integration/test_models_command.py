@@ -19,7 +19,7 @@ from common.events.model import ModelStatusData
 from common.models.manifest import bundled, load_version
 from common.models.registry import Rollout, WorkerModels
 from maskwatch import cli
-from maskwatch.modelcards import compare, tables
+from maskwatch.models.cards import compare, tables
 from tests.brokers import Brokers
 from tests.model_versions import edit_manifest, make_version
 from workers.site.state import SiteState

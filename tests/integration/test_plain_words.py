@@ -23,8 +23,8 @@ from common.partition import Keys
 from common.schema import CameraMark, CameraState, MarkResult, encode
 from common.settings import ServiceSettings
 from common.siteplan import Camera, SitePlan
-from maskwatch.statuspage import look
-from maskwatch.troubles import Trouble, troubles
+from maskwatch.status.page import look
+from maskwatch.status.troubles import Trouble, troubles
 from tests.brokers import Brokers
 from tests.faults.disks import fill, small_disk
 from tests.faults.trial import NotHereError

@@ -24,7 +24,7 @@ from common.broker.plans import PlanStore
 from common.events import timestamp
 from common.pictures import PictureRef
 from common.siteplan import parse_plan
-from maskwatch.pixelhunt import holds_jpeg
+from maskwatch.doctor.pixelhunt import holds_jpeg
 from tests.brokers import Brokers, open_brokers
 from tests.event_writing import STATUS, EventWriter
 from tests.infer_site import a_jpeg

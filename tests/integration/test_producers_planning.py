@@ -14,7 +14,8 @@ from common.broker.embedded import EmbeddedPair
 from common.broker.plans import VERSIONS_KEPT, Byline, PlanStore
 from common.errors import SitePlanError
 from common.siteplan import parse_plan
-from maskwatch import changes, cli, planning
+from maskwatch import cli
+from maskwatch.site import changes, planning
 from tests.brokers import Brokers
 
 

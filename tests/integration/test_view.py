@@ -17,7 +17,7 @@ import pytest
 
 from common import jpeg
 from common.errors import PortInUseError
-from maskwatch.view import EVENTS_KEPT, HOST, ViewServer
+from maskwatch.run.view import EVENTS_KEPT, HOST, ViewServer
 from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium")

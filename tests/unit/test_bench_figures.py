@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from maskwatch.benchcapacity import Measured, Wanted, largest, needed
-from maskwatch.benchfigures import Figure, percentile, ratios
-from maskwatch.benchreport import CpuReport
+from maskwatch.bench.capacity import Measured, Wanted, largest, needed
+from maskwatch.bench.figures import Figure, percentile, ratios
+from maskwatch.bench.report import CpuReport
 
 WANTED = Wanted(cameras=100, fps=5.0, size=(1280, 720), objective_ms=250.0)
 MEASURED = Measured(cameras=20, p95_ms=90.0, workers=1, memory_mb=400.0, kilobytes=75.0, broker_fps=3000.0)

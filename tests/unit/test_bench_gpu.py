@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maskwatch.benchgpu import batches_of
-from maskwatch.gpureport import GpuReport
+from maskwatch.bench.gpu import batches_of
+from maskwatch.bench.gpureport import GpuReport
 
 WELL = {"within": True, "faces": 192}
 

@@ -14,9 +14,9 @@ import pytest
 from common.errors import ConfigError, ManifestError
 from common.lifecycle import StopSignal
 from common.models.manifest import bundled
-from maskwatch.evaluating import evaluate
-from maskwatch.evaluation import Request, examine, score
-from maskwatch.examinee import canvases_of, release_folders
+from maskwatch.evaluate.evaluating import evaluate
+from maskwatch.evaluate.evaluation import Request, examine, score
+from maskwatch.evaluate.examinee import canvases_of, release_folders
 from trainer.evaluate.examinee import Foreign
 from trainer.evaluate.scenes import SceneRecord
 from trainer.evaluate.truth import SceneTruth, read_scenes

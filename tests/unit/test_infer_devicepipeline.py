@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskwatch.benchframes import bench_frames
-from maskwatch.gpuparity import Parity, compare
+from maskwatch.bench.frames import bench_frames
+from maskwatch.bench.gpuparity import Parity, compare
 from tests.infer_backends import on_device
 from tests.unit.test_infer_devicedecoder import Engines
 from workers.backends import backend as backends

@@ -10,8 +10,8 @@ import pytest
 from common import schema
 from common.broker.results import ResultWriter
 from maskwatch.connection import StateDesk
-from maskwatch.monitor import CameraFigures, Monitor
-from maskwatch.table import event_line, render
+from maskwatch.run.monitor import CameraFigures, Monitor
+from maskwatch.run.table import event_line, render
 from tests.brokers import Brokers
 from tests.waiting import until
 

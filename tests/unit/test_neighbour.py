@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import ConfigError
 from common.partition import DEFAULT_PREFIX
-from maskwatch.neighbour import FRAMES, STATE, running_url
+from maskwatch.run.neighbour import FRAMES, STATE, running_url
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import ConfigError
 from common.siteplan import Camera
-from maskwatch.oracle import Expected, compare, expected_episodes
+from maskwatch.run.oracle import Expected, compare, expected_episodes
 
 EPOCH = 1_800_000_000.0
 WINDOW = (EPOCH, EPOCH + 120)

@@ -7,7 +7,7 @@ import time
 import psutil
 
 from common.lifecycle import Deadline
-from maskwatch.process import MAX_RESTARTS_A_MINUTE, RoleProcess
+from maskwatch.run.process import MAX_RESTARTS_A_MINUTE, RoleProcess
 from tests.waiting import until
 
 NOBODY = {"MASKWATCH_STATE_URL": "redis://127.0.0.1:9/0", "MASKWATCH_FRAMES_URL": "redis://127.0.0.1:9/0"}

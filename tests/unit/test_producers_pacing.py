@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.schema import CameraState
-from maskwatch.situation import WINDOW_S
+from maskwatch.status.situation import WINDOW_S
 from producers.backoff import Backoff
 from producers.motion import MotionGate
 from producers.pacing import Pacer

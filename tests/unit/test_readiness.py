@@ -15,9 +15,9 @@ import pytest
 from common.errors import NotAVideoError, SourceUnreachableError
 from common.jpeg import decode
 from common.lifecycle import StopSignal
-from maskwatch import readiness, siting
-from maskwatch.readiness import FaceSample, Survey, expected_recall, nose_drop, recall_table, span_of, yaw_deg
-from maskwatch.surveying import CheckOptions, check
+from maskwatch.camera import readiness, siting
+from maskwatch.camera.readiness import FaceSample, Survey, expected_recall, nose_drop, recall_table, span_of, yaw_deg
+from maskwatch.camera.surveying import CheckOptions, check
 from workers.charts import Chart, sheet
 from workers.recording import read_picture
 

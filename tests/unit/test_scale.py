@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.scale import TRIED_CAMERAS, beyond_trial, few_partitions, scale_advice, wanted_partitions
-from maskwatch.situation import CameraFacts, Situation
-from maskwatch.troubles import troubles
+from maskwatch.status.situation import CameraFacts, Situation
+from maskwatch.status.troubles import troubles
 from producers.share import share_of
 
 

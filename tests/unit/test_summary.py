@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maskwatch.summary import as_text, quantiles_ms
+from maskwatch.run.summary import as_text, quantiles_ms
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from maskwatch.situation import BrokerFacts, CameraFacts, Situation, WorkerFacts, take
-from maskwatch.statuspage import document, page
-from maskwatch.troubles import troubles
+from maskwatch.status.page import document, page
+from maskwatch.status.situation import BrokerFacts, CameraFacts, Situation, WorkerFacts, take
+from maskwatch.status.troubles import troubles
 
 ALERTS = (Path(__file__).resolve().parents[2] / "docs" / "alerts.md").read_text()
 

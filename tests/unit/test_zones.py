@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.errors import ConfigError, SitePlanError
 from common.siteplan import SitePlan, parse_plan
 from common.zones import area, contains, deciding_point
-from maskwatch.drawing import draw_zones, render
+from maskwatch.site.drawing import draw_zones, render
 from workers.recording import read_picture, write_picture
 
 SQUARE = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)]

@@ -23,8 +23,9 @@ from workers.backends.backend import (
 from workers.backends.compiled import CompiledCache
 from workers.backends.openvino_graph import REWRITES, simplify
 
-# Measured (ADR 50): canvases one by one are as fast as four at once, and each size of batch keeps activations of its own.
-# Crops are fastest from 8 on. A network compiled for a free batch size takes a tenth (detector) to a half (classifier) longer.
+# Measured (ADR 50): canvases one by one are as fast as four at once, and each size of batch keeps activations of its
+# own. Crops are fastest from 8 on. A network compiled for a free batch size takes a tenth (detector) to a half
+# (classifier) longer.
 DETECT_PIECES = (1,)
 CLASSIFY_PIECES = (16, 4, 1)
 
@@ -65,8 +66,8 @@ class OpenVinoBackend:
             return np.empty((0, 3), np.float32)
         return self._run("classifier", crops, CLASSIFY_PIECES)
 
-    def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:
-        """Compile and run every shape that batches of up to ``batch`` pictures can need."""
+    def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002 - pieces are fixed
+        """Compile and run every shape that batches of any size can need."""
         for width, height in canvases:
             for piece in DETECT_PIECES:
                 self.detect(np.zeros((piece, height, width, 3), np.uint8))

@@ -1,0 +1,1 @@
+"""How well a camera shows faces, and what to do about it."""

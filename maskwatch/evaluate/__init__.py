@@ -1,0 +1,1 @@
+"""A release, or foreign predictions, on labelled pictures."""

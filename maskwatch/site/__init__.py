@@ -1,0 +1,1 @@
+"""The site plan: drawn, compared, published."""

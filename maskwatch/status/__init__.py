@@ -1,0 +1,1 @@
+"""A whole installation at one moment, and what is wrong with it."""
