@@ -110,8 +110,8 @@ def erase(wanted: Wanted, samples: Path | None) -> None:
     if samples is None:
         print("samples made of them: the order is left for the trainer, which carries it out at its next look")
         return
-    from trainer.collector import covered
-    from trainer.samples import SampleStore
+    from trainer.samples.collector import covered
+    from trainer.samples.store import SampleStore
 
     count = SampleStore(samples).erase(lambda one: covered(one, order))
     print(f"erased: {count} samples in {samples}; nothing of them is left there")

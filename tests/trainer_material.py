@@ -17,7 +17,7 @@ from common.models.manifest import bundled, load_version
 from producers import scene_masks
 from producers.scene_masks import COLOURS, Wear, put_on
 from producers.scene_portraits import PERSONS, Picture, Portrait, person
-from trainer.faces import CutFace, cut, gather, pad
+from trainer.faces.cuts import CutFace, cut, gather, pad
 from trainer.service.cutting import open_finder
 from trainer.service.served import ServedClassifier
 

@@ -103,7 +103,7 @@ def classifier(
 ) -> None:
     """Train the classifier on faces that the detector cuts out of the given pictures."""
     given = dict(locals())
-    from trainer.recipes import recipe_settings
+    from trainer.learning.recipes import recipe_settings
     from trainer.runs import run_classifier
     from trainer.settings import ClassifierSettings
 
@@ -170,7 +170,7 @@ def detector(
 @app.command()
 def recipes() -> None:
     """List the recipes: which public setting each reproduces, and its options."""
-    from trainer.recipes import recipe_table
+    from trainer.learning.recipes import recipe_table
 
     typer.echo(recipe_table())
 
@@ -183,7 +183,7 @@ def average(
     share: Annotated[float, typer.Option(min=0, max=1, help="Share of the second network.")] = 0.5,
 ) -> None:
     """Average the networks of two runs into a new run folder."""
-    from trainer.averaging import average_runs
+    from trainer.learning.averaging import average_runs
 
     guarded(lambda _stop: average_runs(first, second, share, into))
 
@@ -202,8 +202,8 @@ def score(
 
     from common.models.manifest import bundled
     from trainer.evaluation import detection_table, score_versions
-    from trainer.report import size_table, source_table
     from trainer.runs import console
+    from trainer.scores.report import size_table, source_table
 
     if threads:
         torch.set_num_threads(threads)
@@ -226,8 +226,8 @@ def release(
     metrics: Annotated[Path | None, typer.Option(help="What `score` printed, for the manifest.")] = None,
 ) -> None:
     """Make a version of a finished run: safetensors, ONNX, manifest and model card, checked against each other."""
-    from trainer.release_notes import standard_notes
-    from trainer.versions import release_run
+    from trainer.release.finished_run import release_run
+    from trainer.release.notes import standard_notes
 
     if kind not in {"detector", "classifier"}:
         raise typer.BadParameter(f"{kind!r} is neither detector nor classifier", param_hint="--kind")

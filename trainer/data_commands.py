@@ -29,10 +29,10 @@ def convert(  # noqa: PLR0913, PLR0917 (each is an option)
     name: Annotated[str, typer.Option(help="Name of the data set in reports; the folder's if not given.")] = "",
 ) -> None:
     """Convert a data set: classes mapped, boxes clipped, near-duplicates grouped, split by group."""
-    from trainer.classes import parse_mapping
-    from trainer.convert import FORMATS
-    from trainer.convert import convert as convert_data
-    from trainer.folders import FolderOptions
+    from trainer.data.classes import parse_mapping
+    from trainer.data.convert import FORMATS
+    from trainer.data.convert import convert as convert_data
+    from trainer.data.folders import FolderOptions
 
     if form not in FORMATS:
         raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMATS)}", param_hint="--from")
@@ -53,8 +53,8 @@ def pack(  # noqa: PLR0913, PLR0917 (each is an option)
     val: Annotated[float, typer.Option(min=0, max=0.9, help="Share for validation of folders without a split.")] = 0.15,
 ) -> None:
     """Pack data into one small file that training reads with --pack."""
-    from trainer.packing import PackLimits, pack_data
-    from trainer.packs import SUFFIX
+    from trainer.data.packing import PackLimits, pack_data
+    from trainer.data.packs import SUFFIX
     from trainer.runs import console
 
     if out.suffix != SUFFIX:

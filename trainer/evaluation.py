@@ -13,14 +13,14 @@ from common.errors import TrainingError
 from common.geometry import FloatArray
 from common.models.manifest import load_version
 from common.models.torch_load import load_graph
-from trainer.augment import CropPlan
-from trainer.classifier import crops_of
-from trainer.data import Portrait, Scene, Skips, load_picture, read_portraits, read_scenes
-from trainer.detector import UNBOXED_PX
-from trainer.faces import PATCH_MARGIN, FaceSet, cut_all
-from trainer.finder import FaceFinder
-from trainer.report import classifier_report
-from trainer.scoring import ScoredPicture, average_precision, match, rounded
+from trainer.data.pictures import Portrait, Scene, Skips, load_picture, read_portraits, read_scenes
+from trainer.faces.augment import CropPlan
+from trainer.faces.cuts import PATCH_MARGIN, FaceSet, cut_all
+from trainer.faces.finder import FaceFinder
+from trainer.learning.classifier import crops_of
+from trainer.learning.detector import UNBOXED_PX
+from trainer.scores.report import classifier_report
+from trainer.scores.scoring import ScoredPicture, average_precision, match, rounded
 
 
 def score_versions(

@@ -16,13 +16,13 @@ from common.images import Picture, crop
 from common.models.manifest import LABELS
 from common.models.networks import DetectorGraph
 from common.models.yunet import YuNet
-from trainer import plots
-from trainer.classifier import ClassifierTask
-from trainer.detector import UNBOXED_PX, DetectorTask
+from trainer.faces.finder import FaceFinder
 from trainer.files import replace_file
-from trainer.finder import FaceFinder
-from trainer.report import class_curves, classification_text, classifier_report, judged_faces, rounded
-from trainer.scoring import (
+from trainer.learning.classifier import ClassifierTask
+from trainer.learning.detector import UNBOXED_PX, DetectorTask
+from trainer.scores import plots
+from trainer.scores.report import class_curves, classification_text, classifier_report, judged_faces, rounded
+from trainer.scores.scoring import (
     SIZE_BUCKETS,
     ScoredPicture,
     average_precision,

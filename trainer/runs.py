@@ -17,24 +17,24 @@ from common.models.manifest import Kind
 from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import fill
 from common.models.yunet import YuNet
-from trainer import plots
-from trainer.checkpoint import NAME as CHECKPOINT
-from trainer.classifier import ClassifierTask, normalised, predict
-from trainer.corrections import correct, read_corrections
-from trainer.cutcache import cut_faces
-from trainer.data import Skips, read_scenes
-from trainer.detector import DetectorTask, as_planes
+from trainer.data.pictures import Skips, read_scenes
+from trainer.faces.corrections import correct, read_corrections
+from trainer.faces.cutcache import cut_faces
 from trainer.files import replace_file
-from trainer.fit import History, Task, fit
 from trainer.judging import judge_classifier, judge_detector
-from trainer.patience import NAME as BEST
-from trainer.patience import Patience
-from trainer.reference import check_reference, reference_beside
+from trainer.learning.checkpoint import NAME as CHECKPOINT
+from trainer.learning.classifier import ClassifierTask, normalised, predict
+from trainer.learning.detector import DetectorTask, as_planes
+from trainer.learning.fit import History, Task, fit
+from trainer.learning.patience import NAME as BEST
+from trainer.learning.patience import Patience
+from trainer.learning.reference import check_reference, reference_beside
+from trainer.learning.stem import StemLesson, load_teacher, take_over
+from trainer.learning.weights import start_backbone
+from trainer.release.finished_run import network_of
 from trainer.run_page import write_page
+from trainer.scores import plots
 from trainer.settings import ClassifierSettings, DetectorSettings
-from trainer.stem import StemLesson, load_teacher, take_over
-from trainer.versions import network_of
-from trainer.weights import start_backbone
 
 console = Console(stderr=True)
 StopQuestion = Callable[[], bool]

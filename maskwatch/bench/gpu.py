@@ -21,12 +21,12 @@ from maskwatch.bench.gpuparity import compare
 from maskwatch.bench.gpureport import GpuReport
 from workers.backends.backend import Backend, BackendOptions, load_models, open_backend
 from workers.backends.torch_lane import Lane
-from workers.infer.decoding import decode_frame
-from workers.infer.devicedecoder import DecodingNotes, DeviceDecoder
-from workers.infer.devicepipeline import DevicePipeline
-from workers.infer.opening import hardware_for, pipeline_for
-from workers.infer.pipeline import FacePipeline
-from workers.infer.readable import Readable
+from workers.infer.vision.decoding import decode_frame
+from workers.infer.vision.devicedecoder import DecodingNotes, DeviceDecoder
+from workers.infer.vision.devicepipeline import DevicePipeline
+from workers.infer.vision.opening import hardware_for, pipeline_for
+from workers.infer.vision.pipeline import FacePipeline
+from workers.infer.vision.readable import Readable
 
 SIZE = (1280, 720)
 CANVAS = (384, 640)

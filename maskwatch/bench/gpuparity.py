@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.geometry import iou_matrix
-from workers.infer.face import Face
+from workers.infer.vision.face import Face
 
 SAME_FACE_IOU = 0.5
 MOST_UNMATCHED, LEAST_IOU, MOST_SCORE, MOST_PROBABILITY, MOST_CHANGED = 0.005, 0.85, 0.1, 0.1, 0.005

@@ -14,7 +14,7 @@ from maskwatch.camera.siting import Advice
 from maskwatch.look.looking import mark_of
 from workers.annotate import annotate
 from workers.charts import Chart, sheet
-from workers.infer.face import Face
+from workers.infer.vision.face import Face
 
 
 class Seen(Protocol):

@@ -28,8 +28,8 @@ from producers import picture
 from producers.capture import Capture
 from producers.pacing import Pacer
 from producers.sources.source import PICTURE_SUFFIXES, SourceFrame, SourceSettings, open_source
-from workers.infer.face import Face
-from workers.infer.pipeline import CANVASES, FacePipeline, PipelineSettings
+from workers.infer.vision.face import Face
+from workers.infer.vision.pipeline import CANVASES, FacePipeline, PipelineSettings
 from workers.recording import write_picture
 
 _LOOK_FPS, _CLOSER_EVERY = 4.0, 4

@@ -17,7 +17,7 @@ from trainer.evaluate.examinee import Examinee, Foreign
 from trainer.evaluate.scenes import SceneRecord, SceneTally, scene_report
 from trainer.evaluate.tables import Table, comparison_table, tables_of
 from trainer.evaluate.truth import CropTruth, Remark, SceneTruth, index_of, read_crops, read_scenes, usual_split
-from trainer.scoring import rounded
+from trainer.scores.scoring import rounded
 
 AT_ONCE = 4
 Kind = Literal["scenes", "crops"]

@@ -19,10 +19,10 @@ from trainer.evaluate.found import Found
 from trainer.evaluate.scenes import SceneRecord
 from trainer.evaluate.truth import CropTruth, Remark, SceneTruth
 from workers.backends.backend import load_models, open_backend
-from workers.infer.decoding import DecodedFrame, decode_frame
-from workers.infer.face import Face
-from workers.infer.pipeline import CANVASES, LONG_SIDE_PX, FacePipeline, PipelineSettings
 from workers.infer.settings import InferSettings
+from workers.infer.vision.decoding import DecodedFrame, decode_frame
+from workers.infer.vision.face import Face
+from workers.infer.vision.pipeline import CANVASES, LONG_SIDE_PX, FacePipeline, PipelineSettings
 
 LOWEST_SCORE = 0.02
 """The precision-recall curve needs the faces that the detector is not sure of."""

@@ -20,9 +20,9 @@ from maskwatch.look.watching import Watch, WatchOptions
 from producers.sources.source import PICTURE_SUFFIXES
 from workers.annotate import Mark, annotate
 from workers.backends.backend import load_models, open_backend
-from workers.infer.face import Face
-from workers.infer.pipeline import FacePipeline
 from workers.infer.settings import InferSettings
+from workers.infer.vision.face import Face
+from workers.infer.vision.pipeline import FacePipeline
 from workers.recording import read_picture, write_picture
 
 _AT_ONCE = 4

@@ -20,8 +20,8 @@ from common.siteplan import Camera, Policy, SitePlan
 from maskwatch.run.view import ViewServer
 from producers.sources.source import SourceFrame, SourceSettings, open_source
 from workers.annotate import Mark, annotate
-from workers.infer.face import Face
 from workers.infer.outcomes import ref_of
+from workers.infer.vision.face import Face
 from workers.judge.context import context_of
 from workers.judge.engine import CameraJudge, FollowedFace
 from workers.judge.state import CameraState

@@ -14,9 +14,9 @@ from common.geometry import Letterbox
 from maskwatch.bench.frames import bench_frames
 from tests.infer_backends import on_device
 from workers.backends.backend import BackendOptions, load_models
-from workers.infer import devicepipeline
-from workers.infer.devicedecoder import DeviceDecoder
-from workers.infer.opening import pipeline_for
+from workers.infer.vision import devicepipeline
+from workers.infer.vision.devicedecoder import DeviceDecoder
+from workers.infer.vision.opening import pipeline_for
 
 FRAMES, REPEATS, TURNS = 16, 4, 20
 

@@ -22,18 +22,18 @@ from matplotlib import pyplot as plt
 from common.models.manifest import bundled, load_version
 from common.models.networks import ClassifierGraph, FaceClassifier, build_classifier
 from common.models.torch_load import load_graph
-from trainer.classifier import ClassifierTask, predict
-from trainer.corrections import correct, read_corrections
-from trainer.data import Portrait, Scene, Skips, read_portraits, read_scenes
-from trainer.faces import FaceSet, cut_all
-from trainer.finder import FaceFinder
-from trainer.fit import fit
-from trainer.onnx_export import export_onnx
-from trainer.recipes import recipe_settings
-from trainer.report import classifier_report
-from trainer.scoring import best_temperature, false_verdicts
+from trainer.data.pictures import Portrait, Scene, Skips, read_portraits, read_scenes
+from trainer.faces.corrections import correct, read_corrections
+from trainer.faces.cuts import FaceSet, cut_all
+from trainer.faces.finder import FaceFinder
+from trainer.learning.classifier import ClassifierTask, predict
+from trainer.learning.fit import fit
+from trainer.learning.recipes import recipe_settings
+from trainer.learning.weights import start_backbone
+from trainer.release.onnx_export import export_onnx
+from trainer.scores.report import classifier_report
+from trainer.scores.scoring import best_temperature, false_verdicts
 from trainer.settings import ClassifierSettings, Schedule
-from trainer.weights import start_backbone
 
 SIDES = (96, 112, 128, 160, 224)
 PATCH_PX = 300  # 224 px of it are the crop with its margin

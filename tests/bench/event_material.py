@@ -16,7 +16,7 @@ from common.schema import FrameResult, Outcome
 from common.siteplan import Camera
 from producers.sources.source import SourceSettings, open_source
 from tests.judge_scenes import CAMERA, SESSION, START_S
-from workers.infer.pipeline import FacePipeline
+from workers.infer.vision.pipeline import FacePipeline
 from workers.recording import read_picture
 
 Box = tuple[float, float, float, float]

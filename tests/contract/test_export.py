@@ -25,7 +25,7 @@ from common.models.manifest import Kind, bundled, load_version
 from common.models.networks import ClassifierGraph, DetectorGraph, build_classifier, build_detector
 from common.models.preprocess import face_crops, letterbox
 from common.models.torch_load import load_graph
-from trainer.onnx_export import export_onnx
+from trainer.release.onnx_export import export_onnx
 
 PORTRAITS = Path(__file__).resolve().parents[2] / "producers" / "portraits"
 CANVASES = ((640, 384), (384, 640), (640, 640), (320, 192), (960, 544), (96, 32))

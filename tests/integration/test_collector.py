@@ -20,10 +20,10 @@ from common.jpeg import encode
 from common.pictures import PictureRef
 from common.siteplan import parse_plan
 from tests.brokers import Brokers
-from trainer.collector import Collector, Turn
-from trainer.data import read_portraits
-from trainer.samplerows import SampleRules
-from trainer.samples import SampleStore
+from trainer.data.pictures import read_portraits
+from trainer.samples.collector import Collector, Turn
+from trainer.samples.rows import SampleRules
+from trainer.samples.store import SampleStore
 from trainer.service.collecting import FaceCheck
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from tests.hotswap_site import Models, account, traffic, versions_of
 from tests.infer_site import Site, wait_finished
 from tests.waiting import until
 from workers.infer.metrics import InferMetrics
-from workers.infer.models import opened_models
+from workers.infer.versions.models import opened_models
 
 OWN = tuple(load_version(bundled(kind), kind).manifest.version for kind in ("detector", "classifier"))
 CAMERAS = ("east", "west")
@@ -82,7 +82,7 @@ def test_networks_of_another_size_take_over_and_give_way_again(site: Site, model
 
 def _small_classifier(models: Models) -> VersionRef:
     from common.models.networks import build_classifier
-    from trainer.release import ReleaseNotes, release_classifier
+    from trainer.release.version import ReleaseNotes, release_classifier
 
     notes = ReleaseNotes("small", "2026-01-01T00:00:00Z", "a test")
     facts = {

@@ -36,14 +36,14 @@ from tests.waiting import until
 from workers.backends.backend import BackendOptions, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
 from workers.infer.arrivals import Frame
-from workers.infer.candidates import Candidates
-from workers.infer.decoding import decode_frame
 from workers.infer.looking import Looker
 from workers.infer.metrics import InferMetrics
 from workers.infer.outcomes import Signature, ref_of
-from workers.infer.picturekeeper import PictureKeeper, Shelf
-from workers.infer.pipeline import FacePipeline
-from workers.infer.serving import Choice, Served, Serving
+from workers.infer.pictures.candidates import Candidates
+from workers.infer.pictures.keeper import PictureKeeper, Shelf
+from workers.infer.versions.serving import Choice, Served, Serving
+from workers.infer.vision.decoding import decode_frame
+from workers.infer.vision.pipeline import FacePipeline
 
 PORTRAIT = Path(producers.__file__).parent / "portraits" / "hopper.jpg"
 SNAPSHOTS = {"mode": "full", "snapshots": True, "snapshot_hours": 2}

@@ -15,7 +15,7 @@ from trainer.evaluate.found import Found
 from trainer.evaluate.mistakes import crop_mistakes, scene_mistakes
 from trainer.evaluate.scenes import SceneRecord, SceneTally, scene_report
 from trainer.evaluate.truth import CropTruth, SceneTruth
-from trainer.scoring import ScoredPicture, average_precision
+from trainer.scores.scoring import ScoredPicture, average_precision
 
 MASK, BARE, WRONG = (0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.0, 0.2, 0.8)
 A, B, TINY = (0, 0, 100, 100), (200, 0, 250, 50), (400, 400, 420, 420)

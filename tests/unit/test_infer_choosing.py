@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.pictures import CANDIDATE_S, NO_PICTURES, PictureRef, PictureRules, drawn
 from common.schema import FaceReading
-from workers.infer.choosing import BURST, PICTURES_A_SECOND, Allowance, Chooser
+from workers.infer.pictures.choosing import BURST, PICTURES_A_SECOND, Allowance, Chooser
 
 NAME = PictureRef("snapshot", "gate-1", 1, 7, 0)
 SIZE = (1280, 720)

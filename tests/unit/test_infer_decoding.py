@@ -7,7 +7,7 @@ import pytest
 
 from common import jpeg
 from common.errors import FrameRejectedError
-from workers.infer.decoding import DecodedFrame, FrameDecoder, decode_frame, reduction
+from workers.infer.vision.decoding import DecodedFrame, FrameDecoder, decode_frame, reduction
 
 
 def a_jpeg(width: int, height: int) -> bytes:

@@ -19,12 +19,12 @@ from tests.infer_backends import on_device
 from workers.backends.backend import BackendOptions, load_models
 from workers.backends.torch_lane import Lane
 from workers.backends.torch_pixels import planes
-from workers.infer.decoding import FrameDecoder, decode_frame
-from workers.infer.devicedecoder import DecodingNotes, DeviceDecoder
-from workers.infer.deviceframe import DeviceFrame
 from workers.infer.metrics import InferMetrics
-from workers.infer.opening import decoder_for
 from workers.infer.settings import InferSettings
+from workers.infer.vision.decoding import FrameDecoder, decode_frame
+from workers.infer.vision.devicedecoder import DecodingNotes, DeviceDecoder
+from workers.infer.vision.deviceframe import DeviceFrame
+from workers.infer.vision.opening import decoder_for
 
 LANE = Lane(torch.device("cpu"))
 

@@ -18,14 +18,14 @@ from tests.unit.test_infer_devicedecoder import Engines
 from workers.backends import backend as backends
 from workers.backends.backend import BackendOptions, load_models, open_backend
 from workers.backends.torch_backend import TorchBackend, why_no_cuda
-from workers.infer.decoding import decode_frame
-from workers.infer.devicedecoder import DeviceDecoder
-from workers.infer.deviceframe import DeviceFrame
-from workers.infer.devicepipeline import DevicePipeline
-from workers.infer.face import Face
-from workers.infer.opening import pipeline_for
-from workers.infer.pipeline import FacePipeline
-from workers.infer.readable import Readable
+from workers.infer.vision.decoding import decode_frame
+from workers.infer.vision.devicedecoder import DeviceDecoder
+from workers.infer.vision.deviceframe import DeviceFrame
+from workers.infer.vision.devicepipeline import DevicePipeline
+from workers.infer.vision.face import Face
+from workers.infer.vision.opening import pipeline_for
+from workers.infer.vision.pipeline import FacePipeline
+from workers.infer.vision.readable import Readable
 
 
 @functools.cache

@@ -17,9 +17,9 @@ from common.images import Picture, resize
 from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
 from workers.backends.torch_backend import TorchBackend
-from workers.infer.face import Face
-from workers.infer.opening import pipeline_for
-from workers.infer.pipeline import FacePipeline, PipelineSettings, blur_of
+from workers.infer.vision.face import Face
+from workers.infer.vision.opening import pipeline_for
+from workers.infer.vision.pipeline import FacePipeline, PipelineSettings, blur_of
 
 Make = Callable[..., FacePipeline]
 PORTRAITS = Path(producers.__file__).parent / "portraits"

@@ -16,9 +16,9 @@ from common.models.decode import Detections
 from common.settings import shared_folder
 from workers.backends.backend import BackendOptions, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
-from workers.infer.blurring import hide
-from workers.infer.pipeline import FacePipeline
-from workers.infer.portrait import LONG_SIDE_PX, Shot, portraits, subject_among
+from workers.infer.pictures.blurring import hide
+from workers.infer.pictures.portrait import LONG_SIDE_PX, Shot, portraits, subject_among
+from workers.infer.vision.pipeline import FacePipeline
 
 PORTRAIT = Path(producers.__file__).parent / "portraits" / "hopper.jpg"
 SCENES = 25

@@ -16,15 +16,15 @@ from common.models.rollout_report import ShadowReport, merged
 from tests.waiting import until
 from workers.backends.backend import BackendOptions, load_models, open_backend
 from workers.backends.compiled import MOST_BYTES, CompiledCache
-from workers.infer.comparison import Comparison
-from workers.infer.face import Face
-from workers.infer.loader import Loader
-from workers.infer.models import model_cache
-from workers.infer.pipeline import no_timer
-from workers.infer.remembrance import Remembrance
-from workers.infer.rollout import wanted
-from workers.infer.serving import Choice, Serving
 from workers.infer.settings import InferSettings
+from workers.infer.versions.comparison import Comparison
+from workers.infer.versions.loader import Loader
+from workers.infer.versions.models import model_cache
+from workers.infer.versions.remembrance import Remembrance
+from workers.infer.versions.rollout import wanted
+from workers.infer.versions.serving import Choice, Serving
+from workers.infer.vision.face import Face
+from workers.infer.vision.pipeline import no_timer
 
 D1, D2 = VersionRef("detector", "d1", "1" * 64), VersionRef("detector", "d2", "2" * 64)
 C1, C2 = VersionRef("classifier", "c1", "3" * 64), VersionRef("classifier", "c2", "4" * 64)

@@ -16,10 +16,10 @@ from common.errors import SampleRefusedError, TrainingError
 from common.images import resize
 from common.jpeg import encode
 from tests.waiting import until
-from trainer.cropcheck import CheckedCrop, check_crop
-from trainer.data import read_portraits, read_scenes
-from trainer.samplerows import SampleLabel, SampleRules
-from trainer.samples import SampleStore
+from trainer.data.pictures import read_portraits, read_scenes
+from trainer.samples.cropcheck import CheckedCrop, check_crop
+from trainer.samples.rows import SampleLabel, SampleRules
+from trainer.samples.store import SampleStore
 
 DAY_S = 86_400.0
 NOW_S = 1_790_000_000.0
@@ -229,7 +229,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tests.unit.test_samples import a_crop, a_label
-from trainer.samples import SampleStore
+from trainer.samples.store import SampleStore
 
 store = SampleStore(Path(sys.argv[1]))
 number = 0

@@ -13,13 +13,13 @@ from common.errors import TrainingError
 from common.images import Picture
 from common.models.manifest import bundled, load_version
 from common.models.networks import build_classifier
-from trainer.augment import framed
-from trainer.classifier import ClassifierTask
-from trainer.corrections import correct, read_corrections
-from trainer.faces import PATCH_SIDE, CutFace, FaceSet, gather
-from trainer.fit import fit
+from trainer.faces.augment import framed
+from trainer.faces.corrections import correct, read_corrections
+from trainer.faces.cuts import PATCH_SIDE, CutFace, FaceSet, gather
+from trainer.learning.classifier import ClassifierTask
+from trainer.learning.fit import fit
+from trainer.learning.stem import load_teacher, take_over
 from trainer.settings import ClassifierSettings, Schedule
-from trainer.stem import load_teacher, take_over
 
 MASK, NO_MASK = range(2)
 NOWHERE = np.full((5, 2), np.nan, np.float32)

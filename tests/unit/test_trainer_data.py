@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from common.errors import TrainingError
 from common.models.decode import Detections, grid
-from trainer.augment import CropPlan, jitter, plain_crop, training_crop
-from trainer.canvases import Example, make_canvas, window
 from trainer.cli import app
-from trainer.data import Scene, Skips, load_picture, read_portraits, read_scenes
-from trainer.detector import unboxed
-from trainer.detector_loss import LossWeights, Target, assign, boxes_of, detector_loss, iou_and_penalty
-from trainer.drawn_masks import INCORRECT, MASK, NO_MASK, draw_mask
-from trainer.faces import PATCH_MARGIN, PATCH_SIDE, cut, cut_scene, pad
+from trainer.data.pictures import Scene, Skips, load_picture, read_portraits, read_scenes
+from trainer.faces.augment import CropPlan, jitter, plain_crop, training_crop
+from trainer.faces.cuts import PATCH_MARGIN, PATCH_SIDE, cut, cut_scene, pad
+from trainer.faces.drawn_masks import INCORRECT, MASK, NO_MASK, draw_mask
+from trainer.learning.canvases import Example, make_canvas, window
+from trainer.learning.detector import unboxed
+from trainer.learning.detector_loss import LossWeights, Target, assign, boxes_of, detector_loss, iou_and_penalty
 
 GOOD = {"file": "a.jpg", "source": "s", "group": 1, "split": "train", "faces": [{"box": [1, 2, 3, 4], "label": "mask"}]}
 LANDMARKS = np.array([[60, 70], [100, 70], [80, 90], [65, 110], [95, 110]], np.float32)

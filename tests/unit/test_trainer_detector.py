@@ -18,12 +18,12 @@ from common.models.manifest import bundled
 from common.models.networks import build_detector
 from common.models.torch_load import fill
 from common.models.yunet import YuNet
-from trainer.canvases import Example, window
-from trainer.data import Scene, Skips, read_scenes
-from trainer.detector import DetectorTask, collate, unboxed
-from trainer.reference import check_reference, reference_beside
+from trainer.data.pictures import Scene, Skips, read_scenes
+from trainer.data.second_look import read_second_look
+from trainer.learning.canvases import Example, window
+from trainer.learning.detector import DetectorTask, collate, unboxed
+from trainer.learning.reference import check_reference, reference_beside
 from trainer.runs import run_detector
-from trainer.second_look import read_second_look
 from trainer.settings import DetectorSettings, Schedule
 
 WEIGHTS = bundled("detector") / "weights.safetensors"

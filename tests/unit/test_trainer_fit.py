@@ -16,20 +16,20 @@ from common.images import read_picture
 from common.models.manifest import load_version
 from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import load_graph
-from trainer.averaging import average_runs
-from trainer.checkpoint import NAME
-from trainer.classifier import ClassifierTask, balance
-from trainer.data import Scene, Skips
-from trainer.detector import DetectorTask
-from trainer.faces import PATCH_SIDE, CutFace, FaceSet, gather
-from trainer.fit import fit
-from trainer.prefetch import prefetch
-from trainer.release_notes import standard_notes
+from trainer.data.pictures import Scene, Skips
+from trainer.faces.cuts import PATCH_SIDE, CutFace, FaceSet, gather
+from trainer.learning.averaging import average_runs
+from trainer.learning.checkpoint import NAME
+from trainer.learning.classifier import ClassifierTask, balance
+from trainer.learning.detector import DetectorTask
+from trainer.learning.fit import fit
+from trainer.learning.prefetch import prefetch
+from trainer.learning.schedule import rate_at
+from trainer.learning.weights import load_backbone
+from trainer.release.finished_run import release_run
+from trainer.release.notes import standard_notes
 from trainer.runs import run_detector
-from trainer.schedule import rate_at
 from trainer.settings import ClassifierSettings, DetectorSettings, Schedule
-from trainer.versions import release_run
-from trainer.weights import load_backbone
 
 CPU = torch.device("cpu")
 COLOURS = ((220, 60, 60), (60, 60, 220), (60, 220, 60))

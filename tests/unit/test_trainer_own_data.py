@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from common.errors import TrainingError
 from common.images import resize
 from common.jpeg import encode
-from trainer.classes import label_of, parse_mapping
 from trainer.cli import app
-from trainer.data import Skips, load_picture, read_portraits, read_scenes
-from trainer.folders import FolderOptions, portraits_of, read_folders
-from trainer.packing import PackLimits, pack_data
-from trainer.similar import difference_hash, group_similar
-from trainer.split import split_by_group
+from trainer.data.classes import label_of, parse_mapping
+from trainer.data.folders import FolderOptions, portraits_of, read_folders
+from trainer.data.packing import PackLimits, pack_data
+from trainer.data.pictures import Skips, load_picture, read_portraits, read_scenes
+from trainer.data.similar import difference_hash, group_similar
+from trainer.data.split import split_by_group
 
 
 def scenery(seed: int, side: int = 96) -> np.ndarray:

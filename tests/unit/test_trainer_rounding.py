@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from common.models.networks import build_classifier
-from trainer.release import fold_norms
+from trainer.release.version import fold_norms
 
 
 def test_a_folded_network_answers_as_before_and_its_norms_scale_by_one() -> None:

@@ -22,13 +22,13 @@ from common.jpeg import encode
 from common.models import torchvision_compat
 from common.models.networks import build_classifier
 from tests.waiting import until
-from trainer.checkpoint import NAME
 from trainer.cli import app
-from trainer.patience import Patience
-from trainer.recipes import RECIPES
+from trainer.learning.checkpoint import NAME
+from trainer.learning.patience import Patience
+from trainer.learning.recipes import RECIPES
+from trainer.learning.weights import fold_normalisation
 from trainer.runs import run_classifier
 from trainer.settings import ClassifierSettings, Schedule
-from trainer.weights import fold_normalisation
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.scoring import (
+from trainer.scores.scoring import (
     ScoredPicture,
     average_precision,
     best_temperature,

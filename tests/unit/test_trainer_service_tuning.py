@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.faces import CutFace, FaceSet, gather
-from trainer.release import fold_norms, halve_weights
+from trainer.faces.cuts import CutFace, FaceSet, gather
+from trainer.release.version import fold_norms, halve_weights
 from trainer.service.tuning import Lessons, Pace, mixture
 
 

@@ -15,17 +15,17 @@ from common.models.stems import Refinement
 from common.models.torch_load import load_graph
 from tests.unit.test_trainer_detector import FACE, scenes
 from tests.unit.test_trainer_fit import classifier_settings, coloured_faces
-from trainer.checkpoint import NAME
-from trainer.classifier import ClassifierTask, normalised
-from trainer.data import Skips, read_scenes
-from trainer.detector import DetectorTask
-from trainer.detector_loss import LossWeights, likeness_loss
-from trainer.fit import fit
-from trainer.release_notes import standard_notes
+from trainer.data.pictures import Skips, read_scenes
+from trainer.learning.checkpoint import NAME
+from trainer.learning.classifier import ClassifierTask, normalised
+from trainer.learning.detector import DetectorTask
+from trainer.learning.detector_loss import LossWeights, likeness_loss
+from trainer.learning.fit import fit
+from trainer.learning.stem import StemLesson, load_teacher, take_over
+from trainer.release.finished_run import release_run, taught_by
+from trainer.release.notes import standard_notes
 from trainer.runs import run_detector
 from trainer.settings import DetectorSettings, Schedule
-from trainer.stem import StemLesson, load_teacher, take_over
-from trainer.versions import release_run, taught_by
 
 CPU = torch.device("cpu")
 

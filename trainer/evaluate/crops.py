@@ -14,7 +14,7 @@ from common.models.manifest import LABELS
 from trainer.evaluate.found import NO_LABEL
 from trainer.evaluate.truth import CropTruth, Group
 from trainer.evaluate.verdicts import Verdicts, share, summary
-from trainer.scoring import recall_by_size
+from trainer.scores.scoring import recall_by_size
 
 
 @dataclass(frozen=True, slots=True)

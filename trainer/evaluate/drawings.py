@@ -13,11 +13,11 @@ from common.errors import FrameRejectedError
 from common.geometry import square_around
 from common.images import Picture, crop, read_picture, resize
 from common.models.manifest import LABELS
-from trainer import plots
 from trainer.evaluate.crops import CropRecord, CropTally
 from trainer.evaluate.mistakes import Mistake
 from trainer.evaluate.scenes import SceneRecord, SceneTally
 from trainer.evaluate.verdicts import Verdicts
+from trainer.scores import plots
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -14,7 +14,7 @@ from common.models.manifest import LABELS
 from trainer.evaluate.found import Found
 from trainer.evaluate.truth import Group, SceneTruth
 from trainer.evaluate.verdicts import JUDGED_PX, Verdicts, share, summary
-from trainer.scoring import SIZE_BUCKETS, area_under, bucket_name, curve, match
+from trainer.scores.scoring import SIZE_BUCKETS, area_under, bucket_name, curve, match
 
 UNBOXED_PX = 40.0
 """Data sets leave small background faces unboxed: who finds such a one is not punished."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.geometry import FloatArray
-from trainer.scoring import confusion
+from trainer.scores.scoring import confusion
 
 JUDGED_PX = 24.0
 """Smaller faces get no verdict at work; the two errors that matter are counted from here."""

@@ -10,11 +10,11 @@ import numpy as np
 from common.errors import TrainingError
 from common.models.manifest import ModelVersion, bundled, load_version
 from common.models.registry import Registry, VersionRef
-from trainer.data import Skips
-from trainer.finder import FaceFinder
+from trainer.data.pictures import Skips
+from trainer.data.split import split_by_group
+from trainer.faces.finder import FaceFinder
 from trainer.service.cutting import GroupedFaces, Item, cut_once, open_finder, read_set
 from trainer.service.settings import TrainerSettings
-from trainer.split import split_by_group
 
 CALIBRATION = 0.1
 """Share of the base set's groups on which the temperature is chosen."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from common.models.manifest import MANIFEST_NAME, Manifest, ModelVersion, load_version
 from trainer.files import replace_file
-from trainer.model_card import model_card
-from trainer.release import ReleaseNotes, release_classifier
+from trainer.release.card import model_card
+from trainer.release.version import ReleaseNotes, release_classifier
 from trainer.service.tuning import Tuned
 
 COMMAND = "maskwatch trainer"

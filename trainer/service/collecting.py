@@ -17,9 +17,9 @@ from common.lifecycle import StopSignal
 from common.log import Log, OncePer
 from common.partition import Keys
 from common.siteplan import SitePlan
-from trainer.collector import Collector, Turn
-from trainer.faces import pad
-from trainer.samples import SampleStore
+from trainer.faces.cuts import pad
+from trainer.samples.collector import Collector, Turn
+from trainer.samples.store import SampleStore
 from trainer.service.cutting import open_finder
 from trainer.service.metrics import TrainerMetrics
 

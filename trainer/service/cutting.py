@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from common.errors import TrainingError
 from common.models.manifest import bundled, load_version
 from common.models.torch_load import load_graph
-from trainer.data import Portrait, Scene, Skips, clip_faces, load_picture, read_scenes
-from trainer.faces import CutFace, FaceSet, cut_portrait, cut_scene, gather
-from trainer.finder import FaceFinder
-from trainer.folders import portraits_of
-from trainer.packs import CROPS, SCENES, is_pack
+from trainer.data.folders import portraits_of
+from trainer.data.packs import CROPS, SCENES, is_pack
+from trainer.data.pictures import Portrait, Scene, Skips, clip_faces, load_picture, read_scenes
+from trainer.faces.cuts import CutFace, FaceSet, cut_portrait, cut_scene, gather
+from trainer.faces.finder import FaceFinder
 
 Item = Scene | Portrait
 _OWN_VAL = 0.15

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trainer.scoring import rounded
+from trainer.scores.scoring import rounded
 from trainer.service.settings import GateLimits
 from trainer.service.slices import Slice
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from trainer import plots
-from trainer.fit import History
-from trainer.scoring import confusion
+from trainer.learning.fit import History
+from trainer.scores import plots
+from trainer.scores.scoring import confusion
 from trainer.service.slices import Answers, Slice
 
 matplotlib.use("Agg")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import TrainingError
-from trainer.data import Skips
-from trainer.finder import FaceFinder
+from trainer.data.pictures import Skips
+from trainer.faces.finder import FaceFinder
 from trainer.service.cutting import GroupedFaces, cut_items
 from trainer.service.kinship import families, hold_out, twins
 from trainer.service.labelled import LabelledCrop, SampleFolder

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.images import resize
-from trainer.similar import difference_hash, group_similar
-from trainer.split import split_by_group
+from trainer.data.similar import difference_hash, group_similar
+from trainer.data.split import split_by_group
 
 THUMB_PX = 16
 TWIN_LEVELS = 8.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainer.data import Portrait
-from trainer.packs import CROPS
+from trainer.data.packs import CROPS
+from trainer.data.pictures import Portrait
 
 
 class LabelledCrop(Portrait):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.models.manifest import ModelVersion
-from trainer.augment import CropPlan
-from trainer.classifier import crops_of
-from trainer.faces import PATCH_MARGIN, FaceSet
+from trainer.faces.augment import CropPlan
+from trainer.faces.cuts import PATCH_MARGIN, FaceSet
+from trainer.learning.classifier import crops_of
 
 BATCH = 32
 TIMED_BATCH = 16

@@ -31,7 +31,7 @@ from common.log import Log, OncePer
 from common.metrics import process_registry
 from common.partition import Keys
 from common.settings import ModelsSettings, ServiceSettings, host_name
-from trainer.samples import SampleStore
+from trainer.samples.store import SampleStore
 from trainer.service.collecting import SampleCollecting
 from trainer.service.foreman import Foreman, Office
 from trainer.service.lease import LeaseKeeper, TrainerLease

@@ -13,8 +13,8 @@ from common.geometry import FloatArray
 from common.models.manifest import LABELS
 from trainer.evaluate.comparison import compare
 from trainer.evaluate.verdicts import JUDGED_PX, MASK, Verdicts, share
-from trainer.faces import FaceSet
-from trainer.scoring import SIZE_BUCKETS, bucket_name, rounded
+from trainer.faces.cuts import FaceSet
+from trainer.scores.scoring import SIZE_BUCKETS, bucket_name, rounded
 from trainer.service.cutting import GroupedFaces
 
 Row = dict[str, Any]

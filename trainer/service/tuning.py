@@ -15,12 +15,12 @@ import torch
 from common.models.manifest import ModelVersion
 from common.models.networks import FaceClassifier
 from common.models.torch_load import load_graph
-from trainer.checkpoint import NAME as CHECKPOINT
-from trainer.classifier import ClassifierTask, balance, predict
-from trainer.faces import FaceSet
-from trainer.fit import History, fit
-from trainer.report import judged_faces
-from trainer.scoring import best_temperature
+from trainer.faces.cuts import FaceSet
+from trainer.learning.checkpoint import NAME as CHECKPOINT
+from trainer.learning.classifier import ClassifierTask, balance, predict
+from trainer.learning.fit import History, fit
+from trainer.scores.report import judged_faces
+from trainer.scores.scoring import best_temperature
 from trainer.service.settings import TrainerSettings
 from trainer.settings import ClassifierSettings, Schedule
 

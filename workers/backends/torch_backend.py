@@ -48,7 +48,8 @@ class TorchBackend:
     Attributes:
         name: ``torch-cuda-fp16``, ``torch-cpu``, …
         reduced: Whether it computes in half precision.
-        on_device: Whether pictures should stay on the device from the decoder on; see ``workers.infer.devicepipeline``.
+        on_device: Whether pictures should stay on the device from the decoder on; see
+            ``workers.infer.vision.devicepipeline``.
         lane: The stream that everything is computed on.
 
     Args:

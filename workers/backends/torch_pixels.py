@@ -75,7 +75,7 @@ def crop_all(pictures: Pictures, which: NDArray[np.intp], squares: FloatArray, s
 
 
 def blur_all(crops: Tensor, margin: float) -> Tensor:
-    """Measure how sharp faces are, as ``workers.infer.pipeline.blur_of`` does.
+    """Measure how sharp faces are, as ``workers.infer.vision.pipeline.blur_of`` does.
 
     Args:
         crops: uint8, (K, S, S, 3), BGR.

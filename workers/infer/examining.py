@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from common.errors import FrameRejectedError
 from common.schema import Outcome
 from workers.infer.arrivals import Frame
-from workers.infer.decoding import decode_frame
 from workers.infer.looking import Looker
 from workers.infer.outcomes import Finished
 from workers.infer.solo import Solo, SoloDeath
+from workers.infer.vision.decoding import decode_frame
 
 CHILD_FROM = 3
 """Deliveries from which a frame is looked at in a child process: it has been there when two workers failed."""

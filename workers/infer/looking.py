@@ -11,10 +11,10 @@ from common.errors import BackendError
 from common.log import Log
 from common.schema import Outcome
 from workers.infer.arrivals import Frame
-from workers.infer.face import Face
 from workers.infer.outcomes import Finished
-from workers.infer.readable import Readable
-from workers.infer.serving import Served, Serving
+from workers.infer.versions.serving import Served, Serving
+from workers.infer.vision.face import Face
+from workers.infer.vision.readable import Readable
 
 FAILED = "failed"
 _log = Log("infer")

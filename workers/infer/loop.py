@@ -23,8 +23,6 @@ from common.schema import Outcome
 from workers.infer.arrivals import Arrivals, Frame, sort_entries
 from workers.infer.batcher import Batcher, BatchLimits
 from workers.infer.brokerclock import BrokerClock
-from workers.infer.candidates import Candidates
-from workers.infer.decoding import Decoder
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
 from workers.infer.flight import Flight
@@ -34,7 +32,9 @@ from workers.infer.looking import Decoded, Looker
 from workers.infer.metrics import InferMetrics
 from workers.infer.outcomes import OVERTAKEN, STALE, Finished
 from workers.infer.patience import Patience
+from workers.infer.pictures.candidates import Candidates
 from workers.infer.progress import Progress
+from workers.infer.vision.decoding import Decoder
 from workers.infer.watch import Watch
 
 IN_FLIGHT_BLOCK_S = 0.05

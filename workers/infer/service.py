@@ -26,7 +26,6 @@ from common.partition import Keys
 from common.settings import ModelsSettings, ServiceSettings, load
 from common.tracing import Tracing, opened_tracing
 from workers.infer.brokerclock import BrokerClock
-from workers.infer.candidates import Candidates
 from workers.infer.desk import Desk
 from workers.infer.examining import Examiner
 from workers.infer.holdings import Holdings
@@ -35,16 +34,17 @@ from workers.infer.keeper import Keeper
 from workers.infer.looking import Looker
 from workers.infer.loop import InferLoop, Parts
 from workers.infer.metrics import InferMetrics
-from workers.infer.models import Models, opened_models
-from workers.infer.opening import decoder_for
 from workers.infer.outbox import Outbox
 from workers.infer.outcomes import Reporter
 from workers.infer.patience import Backoff, Patience
-from workers.infer.picturing import Picturing
+from workers.infer.pictures.candidates import Candidates
+from workers.infer.pictures.picturing import Picturing
 from workers.infer.progress import Progress
 from workers.infer.settings import InferSettings
-from workers.infer.shadow import Shadow
 from workers.infer.solo import Solo
+from workers.infer.versions.models import Models, opened_models
+from workers.infer.versions.shadow import Shadow
+from workers.infer.vision.opening import decoder_for
 from workers.infer.watch import Watch, Watched
 from workers.infer.ways import Ways
 

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from common.settings import host_name
 from workers.backends.backend import BackendOptions
 from workers.infer.batcher import BatchLimits
-from workers.infer.pipeline import PipelineSettings
+from workers.infer.vision.pipeline import PipelineSettings
 
 
 def _cache() -> Path | None:

@@ -101,8 +101,8 @@ def _question(settings: InferSettings, folders: tuple[Path, Path], data: bytes) 
 def answer(question: IO[bytes]) -> SoloAnswer:
     """Do the child's work: load the models, look at the one frame."""
     from workers.backends.backend import load_models, open_backend
-    from workers.infer.decoding import decode_frame
-    from workers.infer.pipeline import FacePipeline
+    from workers.infer.vision.decoding import decode_frame
+    from workers.infer.vision.pipeline import FacePipeline
 
     settings = InferSettings.model_validate_json(question.readline())
     data = question.read()

@@ -1,0 +1,1 @@
+"""Labelled pictures from anywhere: read, converted, packed, divided."""

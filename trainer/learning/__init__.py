@@ -1,0 +1,1 @@
+"""The two tasks and the loop that learns them."""

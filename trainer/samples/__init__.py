@@ -1,0 +1,1 @@
+"""Face crops that people have labelled: fetched, checked, kept for a limited time."""

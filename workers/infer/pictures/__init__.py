@@ -1,0 +1,1 @@
+"""Small pictures of faces, where a plan asks for them."""

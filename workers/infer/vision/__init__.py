@@ -1,0 +1,1 @@
+"""From JPEG bytes to faces with probabilities, on the host or on a device."""

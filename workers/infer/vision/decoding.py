@@ -1,0 +1,105 @@
+"""From JPEG bytes to pictures: guarded first, decoded once, at the scale the detector needs, several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+from common import jpeg
+from common.errors import FrameRejectedError
+from common.images import Picture
+from workers.infer.vision.pipeline import LONG_SIDE_PX, StageTimer, no_timer
+from workers.infer.vision.readable import Readable
+
+
+class Decoder(Protocol):
+    """Guards and decodes lists of frames. Used by one thread."""
+
+    def decode(self, frames: Sequence[bytes]) -> Sequence[Readable | FrameRejectedError]:
+        """Decode each frame, or say why not; list in, list out, same order."""
+
+    def close(self) -> None:
+        """End the threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """A picture and the size of the frame it came from.
+
+    Attributes:
+        picture: uint8, (H, W, 3), BGR; full size, or a half or quarter of it.
+        width: Full width, px, by the JPEG's own header.
+        height: Full height, px.
+    """
+
+    picture: Picture
+    width: int
+    height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Full (width, height), px."""
+        return self.width, self.height
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture is full size."""
+        return bool(self.picture.shape[1] == self.width)
+
+
+def decode_frame(data: bytes, *, reduced: bool = True, timer: StageTimer = no_timer) -> DecodedFrame:
+    """Guard and decode one JPEG.
+
+    Args:
+        data: The file's bytes.
+        reduced: Decode at a half or quarter where the long side is at least twice or four times the detector's canvas.
+        timer: Told how long ``guard`` and ``decode`` took.
+
+    Raises:
+        FrameRejectedError: It may not or could not be decoded.
+    """
+    began = perf_counter()
+    info = jpeg.inspect(data)
+    guarded = perf_counter()
+    timer("guard", guarded - began)
+    picture = jpeg.decode(data, reduction(info.width, info.height) if reduced else 1)
+    timer("decode", perf_counter() - guarded)
+    return DecodedFrame(picture, info.width, info.height)
+
+
+def reduction(width: int, height: int, long_side_px: int = LONG_SIDE_PX) -> int:
+    """Say by how much, 1, 2 or 4, a frame may shrink while decoding without falling below the canvas."""
+    ratio = max(width, height) / long_side_px
+    return 4 if ratio >= 4 else 2 if ratio >= 2 else 1
+
+
+class FrameDecoder:
+    """Decodes lists of frames on a few threads; the decoder lets other threads run meanwhile.
+
+    Args:
+        threads: Frames decoded at the same time.
+        reduced: See `decode_frame`.
+        timer: See `decode_frame`; called from several threads.
+    """
+
+    def __init__(self, threads: int = 2, *, reduced: bool = True, timer: StageTimer = no_timer) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._reduced = reduced
+        self._timer = timer
+
+    def decode(self, frames: Sequence[bytes]) -> list[DecodedFrame | FrameRejectedError]:
+        """Decode each frame, or say why not; list in, list out, same order."""
+        return list(self._pool.map(self._one, frames))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _one(self, data: bytes) -> DecodedFrame | FrameRejectedError:
+        try:
+            return decode_frame(data, reduced=self._reduced, timer=self._timer)
+        except FrameRejectedError as error:
+            return error

@@ -1,0 +1,248 @@
+"""From pictures to faces with verdict probabilities: the one path that streams, files and single pictures all take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.geometry import FloatArray, Letterbox
+from common.images import Picture
+from common.models.decode import Detections, decode
+from common.models.manifest import ModelVersion
+from common.models.preprocess import blur_scale, choose_canvas, face_crops, letterbox
+from workers.backends.backend import Backend
+from workers.infer.vision.face import Face
+from workers.infer.vision.readable import Readable
+
+LONG_SIDE_PX = 640
+CANVASES = ((640, 384), (640, 480), (640, 640), (384, 640), (480, 640))
+"""Canvas sizes (width, height), px: 16:9, 4:3 and square, lying and standing."""
+
+
+StageTimer = Callable[[str, float], None]
+"""Told the name of a stage and how many seconds it took."""
+
+
+def no_timer(_stage: str, _seconds: float) -> None:
+    """Time nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What counts as a face.
+
+    Attributes:
+        min_score: Faces below are left out, 0..1; None takes the detector's own threshold.
+        max_iou: Two faces overlap by at most this, 0..1; None takes the detector's own.
+        max_faces: Most faces of one picture; the best ones are kept, so that no picture holds the others up.
+        canvases: Canvas sizes (width, height), px, multiples of 32.
+    """
+
+    min_score: float | None = None
+    max_iou: float | None = None
+    max_faces: int = 100
+    canvases: tuple[tuple[int, int], ...] = CANVASES
+
+
+class FacePipeline:
+    """Finds and classifies all faces of a list of pictures with as few calls to the networks as possible.
+
+    Used by one thread at a time. The pipeline does not own the backend.
+
+    Attributes:
+        backend: As given.
+        detector: As given.
+        classifier: As given.
+
+    Args:
+        backend: What computes the networks.
+        detector: The version that ``backend`` detects with.
+        classifier: The version that ``backend`` classifies with.
+        settings: What counts as a face.
+        timer: Told how long ``resize``, ``detect``, ``boxes``, ``crop`` and ``classify`` took.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        detector: ModelVersion,
+        classifier: ModelVersion,
+        settings: PipelineSettings | None = None,
+        timer: StageTimer = no_timer,
+    ) -> None:
+        settings = settings or PipelineSettings()
+        thresholds = detector.manifest.thresholds
+        self.backend, self.detector, self.classifier = backend, detector, classifier
+        self._min_score = thresholds.get("score", 0.6) if settings.min_score is None else settings.min_score
+        self._max_iou = thresholds.get("iou", 0.3) if settings.max_iou is None else settings.max_iou
+        self._settings = settings
+        self._side = classifier.classifier_input.side
+        self._margin = classifier.classifier_input.margin
+        self._timer = timer
+        self._used: frozenset[tuple[int, int]] = frozenset()
+
+    def read(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None = None) -> list[list[Face]]:
+        """Find and classify the faces of each picture.
+
+        Args:
+            pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
+            sizes: Full size (width, height), px, of the frame behind each picture, where the pictures were decoded
+                at a reduced size; None where they are full size.
+
+        Returns:
+            One list for each picture, in the same order; its faces, best score first, in pixels of the full-size frame.
+
+        Raises:
+            ValueError: A picture has another shape or type, or ``sizes`` another length; nothing was computed.
+        """
+        full = check_pictures(pictures, sizes)
+        found = self._detect(pictures)
+        began = perf_counter()
+        crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
+        together = np.concatenate(crops) if crops else np.empty((0, self._side, self._side, 3), np.uint8)
+        sharpness = blur_of(together, self._margin)
+        cropped = perf_counter()
+        probabilities = self.backend.classify(together)
+        self._timer("crop", cropped - began)
+        self._timer("classify", perf_counter() - cropped)
+        sizes_px = [(p.shape[1], p.shape[0]) for p in pictures]
+        return assemble(sizes_px, full, found, probabilities, sharpness)
+
+    def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
+        """Find and classify the faces of decoded frames; as `read` otherwise."""
+        return self.read([frame.picture for frame in frames], [frame.size for frame in frames])
+
+    def find(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Find the faces of each picture from a score of ``min_score`` on, without classifying them.
+
+        Args:
+            pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
+            min_score: Detector's confidence, 0..1, below which faces are left out.
+
+        Returns:
+            One for each picture, in px of the picture.
+        """
+        return self._detect(pictures, min_score)
+
+    @property
+    def min_score(self) -> float:
+        """The detector's confidence, 0..1, from which on something counts as a face."""
+        return self._min_score
+
+    def canvases_used(self) -> tuple[tuple[int, int], ...]:
+        """List the canvases (width, height), px, that pictures needed so far; any thread may ask."""
+        return tuple(sorted(self._used))
+
+    def warm_up(self, batch: int, also: Sequence[tuple[int, int]] = ()) -> None:
+        """Prepare the backend for batches of up to ``batch`` pictures of the usual shapes and canvases ``also``.
+
+        Standing canvases are prepared by their first picture: few cameras hang that way, and a start should be quick.
+        """
+        lying = [(width, height) for width, height in self._settings.canvases if width >= height]
+        self.backend.warm_up(sorted({*lying, *also}), batch)
+
+    def _detect(self, pictures: Sequence[Picture], min_score: float | None = None) -> list[Detections]:
+        """Give each picture's faces in the picture's own pixels."""
+        least = self._min_score if min_score is None else min_score
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            canvas = choose_canvas((picture.shape[1], picture.shape[0]), self._settings.canvases)
+            groups.setdefault(canvas, []).append(index)
+        self._used |= groups.keys()
+        found: dict[int, Detections] = {}
+        for canvas, indices in groups.items():
+            batch = np.empty((len(indices), canvas[1], canvas[0], 3), np.uint8)
+            began = perf_counter()
+            fits = [letterbox(pictures[index], canvas, batch[slot])[1] for slot, index in enumerate(indices)]
+            resized = perf_counter()
+            raw = self.backend.detect(batch)
+            detected = perf_counter()
+            for index, fit, faces in zip(indices, fits, decode(raw, canvas, least, self._max_iou), strict=True):
+                found[index] = in_picture(faces, fit, self._settings.max_faces)
+            self._timer("resize", resized - began)
+            self._timer("detect", detected - resized)
+            self._timer("boxes", perf_counter() - detected)
+        return [found[index] for index in range(len(pictures))]
+
+
+def check_pictures(pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None) -> Sequence[tuple[int, int]]:
+    """Refuse what is no list of pictures, and give the full size (width, height), px, behind each.
+
+    Raises:
+        ValueError: As `FacePipeline.read`.
+    """
+    for index, picture in enumerate(pictures):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            raise ValueError(f"picture {index}: {picture.dtype} {picture.shape} where uint8 (H, W, 3) is wanted")
+    full = [(p.shape[1], p.shape[0]) for p in pictures] if sizes is None else list(sizes)
+    if len(full) != len(pictures):
+        raise ValueError(f"{len(full)} sizes for {len(pictures)} pictures")
+    return full
+
+
+def in_picture(faces: Detections, fit: Letterbox, limit: int) -> Detections:
+    """Carry the best ``limit`` faces from canvas px to picture px."""
+    return Detections(
+        fit.to_picture(faces.boxes[:limit]), faces.scores[:limit], fit.to_picture(faces.landmarks[:limit])
+    )
+
+
+def assemble(
+    sizes: Sequence[tuple[int, int]],
+    full: Sequence[tuple[int, int]],
+    found: Sequence[Detections],
+    probabilities: FloatArray,
+    sharpness: FloatArray,
+) -> list[list[Face]]:
+    """Put together what was found in pictures of ``sizes`` px, in px of the ``full`` frames behind them."""
+    counts = [len(faces.boxes) for faces in found]
+    if not any(counts):
+        return [[] for _ in found]
+    ratios = [(width / own[0], height / own[1]) for own, (width, height) in zip(sizes, full, strict=True)]
+    scales = np.repeat(np.array(ratios, np.float32), counts, axis=0)
+    boxes = np.concatenate([faces.boxes for faces in found]) * np.tile(scales, 2)
+    points = np.concatenate([faces.landmarks for faces in found]) * scales[:, None]
+    scores = np.concatenate([faces.scores for faces in found])
+    columns = (boxes, scores, probabilities, points, sharpness)
+    # Python's own numbers at once: taking them out of arrays one by one costs more than all that is computed here.
+    made = iter([_face(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
+    return [list(islice(made, count)) for count in counts]
+
+
+def _face(box: list[float], score: float, probabilities: list[float], points: list[list[float]], blur: float) -> Face:
+    x1, y1, x2, y2 = box
+    mask, no_mask, incorrect = (round(min(1.0, max(0.0, value)), 6) for value in probabilities)
+    return Face(
+        (x1, y1, x2, y2),
+        round(min(1.0, max(0.0, score)), 6),
+        (mask, no_mask, incorrect),
+        tuple((x, y) for x, y in points),
+        blur,
+    )
+
+
+def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:
+    """Measure how sharp faces are: the variance of the Laplacian of their brightness, margin left out.
+
+    Args:
+        crops: uint8, (N, S, S, 3), BGR.
+        margin: Share of the face box's longer side that the crops hold on every side beyond it.
+
+    Returns:
+        float32, (N,), at least 0, in the unit of 112 px crops; small is blurred.
+    """
+    edge = int(crops.shape[1] * margin / (1 + 2 * margin)) if margin else 0
+    inner = crops[:, edge : crops.shape[1] - edge, edge : crops.shape[2] - edge]
+    # Green alone stands for brightness: it is most of it, and one plane costs a third.
+    grey = inner[..., 1].astype(np.int16)
+    middle = grey[:, 1:-1, 1:-1]
+    laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * middle
+    if not len(crops):
+        return np.empty(0, np.float32)
+    variance: FloatArray = laplacian.var(axis=(1, 2), dtype=np.float32)
+    return variance * np.float32(blur_scale(crops.shape[1]))
