@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from common.broker.eventlog import BEGINNING, EventLog, LoggedEvent
+from common.broker.events.log import BEGINNING, EventLog, LoggedEvent
 from common.broker.reading import order_of
 from common.errors import BrokerUnavailableError
 from common.lifecycle import StopSignal

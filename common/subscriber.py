@@ -22,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from common.broker.client import connect
-from common.broker.cursors import CursorStore
-from common.broker.eventlog import BEGINNING, EventLog, LoggedEvent
+from common.broker.events.cursors import CursorStore
+from common.broker.events.log import BEGINNING, EventLog, LoggedEvent
 from common.broker.layout import agreed_layout
 from common.broker.reading import order_of
 from common.errors import BrokerUnavailableError

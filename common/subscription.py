@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from common.broker.eventlog import LoggedEvent
+from common.broker.events.log import LoggedEvent
 
 _PREFIX, _SUFFIX = "maskwatch.", ".v1"
 

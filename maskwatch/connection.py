@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from common.broker.client import Client, connect
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.layout import agreed_layout
 from common.broker.ownership import PartitionStore
 from common.broker.planfeed import read_plan

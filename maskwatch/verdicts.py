@@ -11,7 +11,7 @@ from typing import Any
 
 from common.broker.client import Client, connect
 from common.broker.feedback import PICTURE_SCHEME, Erasure, FeedbackDesk
-from common.broker.pictures import PictureStore
+from common.broker.frames.pictures import PictureStore
 from common.errors import FeedbackRefusedError
 from common.events import timestamp
 from common.feedback import FeedbackEntry, FeedbackRecord, check_event_id, moment_of

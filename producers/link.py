@@ -22,7 +22,7 @@ SENDS_AT_ONCE = 64
 
 
 class Writing(Protocol):
-    """What is needed of `common.broker.frames.FrameWriter`."""
+    """What is needed of `common.broker.frames.writer.FrameWriter`."""
 
     def append(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> str:
         """Append one entry to a camera's stream."""

@@ -14,8 +14,9 @@ import cv2
 from common.allocator import share_one_arena
 from common.broker.client import Client, connect
 from common.broker.fitness import probe
-from common.broker.flow import outstanding
-from common.broker.frames import FrameWriter, Janitor
+from common.broker.frames.flow import outstanding
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.writer import FrameWriter
 from common.broker.layout import agreed_layout
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore

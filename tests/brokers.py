@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.broker.client import Client, connect
-from common.broker.frames import FrameReader, FrameWriter
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.ownership import PartitionStore
 from common.partition import Keys
 

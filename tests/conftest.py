@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.partition import Keys
 from tests.brokers import Brokers, fresh_keys, open_brokers
 

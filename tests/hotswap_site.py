@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.models.manifest import Kind
 from common.models.registry import Pointer, VersionRef, WorkerModels
 from common.schema import FrameResult

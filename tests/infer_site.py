@@ -17,8 +17,8 @@ import numpy as np
 
 from common import jpeg
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.frames import broker_now_ms
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.lag import broker_now_ms
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.lifecycle import StopSignal

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.plans import PlanStore
 from common.lifecycle import StopSignal
 from common.partition import Keys

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from common.broker.client import connect
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.models.directory import DirectoryRegistry
 from common.models.registry import Registry
 from common.models.retention import RegistryRules

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.siteplan import Camera, SitePlan
 from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Place
 from maskwatch.rights.secretfolder import fill

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from common.broker.client import call
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.ownership import PartitionStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore

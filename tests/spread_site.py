@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.serverprocess import free_port
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.serverprocess import free_port
 from common.errors import BrokerError
 from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Topology
 from maskwatch.rights.secretfolder import fill

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.embedded_program import find_server
-from common.broker.serverprocess import free_port
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.embedded.program import find_server
+from common.broker.embedded.serverprocess import free_port
 from common.errors import BrokerError
 from tests.waiting import until
 

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.events.log import EventLog
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.schema import FrameResult, read_result

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from common.advice import nearest
 from common.broker.client import Client, call
-from common.broker.eventsearch import EventSearch
+from common.broker.events.search import EventSearch
 from common.broker.lag import broker_now_ms
 from common.broker.planfeed import read_plan
 from common.broker.plans import PlanStore

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.broker.client import Client, call, call_many
 from common.broker.clusternodes import ClusterClient, by_node, route
-from common.broker.entries import GROUP
+from common.broker.frames.entries import GROUP
 from common.broker.reading import order_of
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 

@@ -1,5 +1,5 @@
 """Where model versions are kept: what a version, the pointer, a rollout and a worker's report are, and what every
-registry does with them. Two keep this contract: ``common.broker.modelstore`` and ``common.models.directory``.
+registry does with them. Two keep this contract: ``common.broker.models.store`` and ``common.models.directory``.
 """
 
 from __future__ import annotations

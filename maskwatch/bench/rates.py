@@ -10,8 +10,9 @@ from typing import Any
 
 from common import jpeg
 from common.broker.client import connect
-from common.broker.embedded import EmbeddedPair
-from common.broker.frames import FrameReader, FrameWriter
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.layout import ensure_layout
 from common.broker.results import ResultWriter
 from common.partition import Keys

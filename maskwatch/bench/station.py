@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.request import urlopen
 
-from common.broker import tether
 from common.broker.client import Client, call, call_many, connect
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded import tether
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.errors import MaskwatchError

@@ -99,7 +99,7 @@ def _package(name: str, only_for: str = "", source: str = "maskwatch") -> Callab
 
 
 def _embedded_broker() -> Finding:
-    from common.broker.embedded_program import find_server
+    from common.broker.embedded.program import find_server
 
     try:
         return Finding("embedded broker", "ok", find_server().name)

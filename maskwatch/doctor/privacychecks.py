@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from common.broker.client import Client
+from common.broker.frames.pictureaccess import AccessLog
 from common.broker.inspection import left_ms, oldest_entry_ms, scan_keys, settings_of, values_of
 from common.broker.lag import broker_now_ms
-from common.broker.pictureaccess import AccessLog
 from common.broker.planfeed import read_plan
 from common.errors import SitePlanError
 from common.pictures import PictureKind

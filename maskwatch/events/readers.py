@@ -6,7 +6,7 @@ import json
 import time
 
 from common.advice import nearest
-from common.broker.cursors import CursorStore
+from common.broker.events.cursors import CursorStore
 from common.broker.reading import order_of
 from common.errors import ConfigError
 from maskwatch.connection import desk

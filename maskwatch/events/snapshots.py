@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from common.broker.client import connect
-from common.broker.eventsearch import EventSearch
-from common.broker.pictureaccess import AccessLog
-from common.broker.pictures import PictureStore
+from common.broker.events.search import EventSearch
+from common.broker.frames.pictureaccess import AccessLog
+from common.broker.frames.pictures import PictureStore
 from common.errors import ConfigError
 from common.log import Log, configure
 from common.pictures import PictureRef

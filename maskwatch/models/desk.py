@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.advice import nearest
-from common.broker.registries import open_registry, registry_rules
+from common.broker.models.registries import open_registry, registry_rules
 from common.broker.siteinbox import SiteInbox
 from common.errors import BrokerError, ConfigError
 from common.models.directory import DirectoryRegistry

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common.broker.modelnews import announce_last, announce_move
+from common.broker.models.news import announce_last, announce_move
 from common.errors import ConfigError, UnknownVersionError, VersionRefusedError
 from common.models.admission import examine
 from common.models.manifest import MANIFEST_NAME

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 from common import jpeg
-from common.broker.peek import FramePeek
+from common.broker.frames.peek import FramePeek
 from common.errors import BrokerError, FrameRejectedError
 from common.schema import FrameResult
 from common.siteplan import SitePlan

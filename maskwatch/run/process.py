@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.broker import tether
+from common.broker.embedded import tether
 from common.lifecycle import Deadline
 from common.log import Log
 

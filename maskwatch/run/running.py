@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from common.broker.client import connect
-from common.broker.peek import FramePeek
+from common.broker.frames.peek import FramePeek
 from common.lifecycle import Deadline, StopSignal
 from common.log import configure
 from common.partition import DEFAULT_PARTITIONS

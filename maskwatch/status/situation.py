@@ -10,7 +10,7 @@ from common.broker.client import Client, connect
 from common.broker.fitness import probe
 from common.broker.judging import unjudged_s
 from common.broker.lag import broker_now_ms, lags
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.broker.ownership import PartitionStore
 from common.broker.reading import order_of
 from common.broker.vitals import read_vitals

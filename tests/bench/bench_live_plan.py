@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.siteplan import Camera
 from tests.brokers import open_brokers
 from tests.integration.test_live_plan import Events, workers

@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from common import jpeg
-from common.broker import tether
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded import tether
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.lifecycle import StopSignal
 from common.partition import Keys

@@ -22,7 +22,8 @@ from typing import Any
 from urllib.request import urlopen
 
 from common.broker.client import connect
-from common.broker.frames import FrameReader, FrameWriter
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.lifecycle import StopSignal
 from common.partition import Keys
 from common.schema import FrameHeader, encode

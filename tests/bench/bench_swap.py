@@ -15,7 +15,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.models.manifest import Kind
 from common.schema import FrameResult, Outcome
 from maskwatch.bench.station import BenchWorker

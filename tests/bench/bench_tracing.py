@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.broker.ownership import Lease, PartitionState
 from common.errors import BrokerError
 from common.lifecycle import StopSignal

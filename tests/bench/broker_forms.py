@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from tests.topologies import cluster_node, form_cluster, port_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -11,10 +11,10 @@ import pytest
 from redis._parsers.base import BaseParser
 
 from common.broker.client import call, call_many, connect, longest_block_s, mask_url
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.failures import RETRYABLE_CODES, broker_error
 from common.broker.fitness import PATCHED, patch_warning, probe
-from common.broker.frames import FrameWriter
+from common.broker.frames.writer import FrameWriter
 from common.broker.reading import read_streams
 from common.errors import BrokerRefusedError, BrokerUnavailableError, BrokerUnfitError, ConfigError
 from common.partition import Keys

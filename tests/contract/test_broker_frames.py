@@ -10,8 +10,11 @@ import time
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.frames import FrameEntry, FrameReader, FrameWriter, Janitor
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.frames.entries import FrameEntry
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.results import DeadLetters
 from common.errors import BrokerRefusedError, BrokerUnavailableError
 from common.partition import Keys

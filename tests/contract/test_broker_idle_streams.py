@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from common.broker.attention import FEW, ROUND_S, TURNS
 from common.broker.client import Client, call
-from common.broker.frames import FrameReader
+from common.broker.frames.attention import FEW, ROUND_S, TURNS
+from common.broker.frames.reader import FrameReader
 from tests.brokers import Brokers
 from tests.waiting import until
 
@@ -21,9 +21,9 @@ CAMERAS = [f"cam-{number}" for number in range(FEW + 40)]
 @pytest.fixture
 def reader(any_brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> FrameReader:
     """A reader to whom every stream but ``cam-0`` is idle."""
-    monkeypatch.setattr("common.broker.attention.LIVELY_S", 0.0)
+    monkeypatch.setattr("common.broker.frames.attention.LIVELY_S", 0.0)
     reader = any_brokers.reader("w", *CAMERAS)
-    monkeypatch.setattr("common.broker.attention.LIVELY_S", 60.0)
+    monkeypatch.setattr("common.broker.frames.attention.LIVELY_S", 60.0)
     any_brokers.writer().append("cam-0", b"first", b"x", 9)
     assert reader.ack(until(lambda: reader.read(4, 64, MIB, 0), 5)) == 1
     return reader

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.ownership import Commit, EventRecord, PartitionStore
 from common.broker.results import ResultWriter
 from common.errors import BrokerRefusedError, BrokerUnavailableError, FencedError, OffsetMovedError

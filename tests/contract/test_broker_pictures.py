@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.pictures import MAX_BYTES, MAX_TTL_MS, NewPicture, PictureStore
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.frames.pictures import MAX_BYTES, MAX_TTL_MS, NewPicture, PictureStore
 from common.errors import BrokerError, BrokerRefusedError
 from common.pictures import PictureKind, PictureRef, drawn
 from tests.brokers import Brokers, fresh_keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.broker.client import call
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.layout import ensure_layout
 from common.broker.ownership import Commit, EventRecord
 from common.broker.plans import PlanStore

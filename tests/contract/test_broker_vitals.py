@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.broker.vitals import LOOK_EVERY_S, VitalSigns
 from common.metrics import BrokerMetrics, CollectorRegistry
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.modelstore import BrokerRegistry
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.models.store import BrokerRegistry
 from common.errors import StaleGenerationError, UnknownVersionError, VersionRefusedError
 from common.models.directory import DirectoryRegistry
 from common.models.manifest import load_version

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import Client, call, call_many, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.errors import BrokerError, BrokerRefusedError, ConfigError
 from common.partition import SITE, Keys
 from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Role, gateway, rules

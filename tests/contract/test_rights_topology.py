@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.errors import BrokerError, BrokerRefusedError
 from maskwatch.rights import ENDPOINTS, ROLES, Topology, fitted, rules
 from maskwatch.rights.secretfolder import acl_file, fill, known_topology

@@ -12,7 +12,7 @@ import sys
 import psutil
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from tests.brokers import fresh_keys
 from tests.e2e.station_run import ROOT, StationRun
 from tests.waiting import until

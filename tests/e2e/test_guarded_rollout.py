@@ -11,8 +11,8 @@ import yaml
 
 from common.broker.client import Client, call, connect
 from common.broker.layout import ensure_layout
-from common.broker.modelstore import BrokerRegistry
-from common.broker.shadowreports import ShadowReports
+from common.broker.models.shadowreports import ShadowReports
+from common.broker.models.store import BrokerRegistry
 from common.broker.siteinbox import SiteInbox
 from common.partition import Keys
 from tests.e2e.station_run import StationRun

@@ -17,9 +17,9 @@ import yaml
 
 from common.broker.client import call, connect
 from common.broker.feedback import FeedbackDesk
+from common.broker.frames.pictures import PictureStore
 from common.broker.layout import ensure_layout
-from common.broker.modelstore import BrokerRegistry
-from common.broker.pictures import PictureStore
+from common.broker.models.store import BrokerRegistry
 from common.feedback import FeedbackEntry
 from common.models.registry import VersionRef
 from common.partition import Keys

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from common.broker.client import COMMAND_TIMEOUT_S, call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.frames import broker_now_ms
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.lag import broker_now_ms
 from common.broker.reading import order_of
 from common.partition import Keys
 from tests.faults.build import Build

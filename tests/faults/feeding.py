@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.broker.client import call, connect
-from common.broker.frames import broker_now_ms
+from common.broker.lag import broker_now_ms
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.broker.reading import order_of

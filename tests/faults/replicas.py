@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.errors import BrokerError
 from common.partition import Keys
 from tests.faults.feeding import PLAN, Feed, Reader, assert_all_well, fresh, judging

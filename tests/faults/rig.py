@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.errors import BrokerError

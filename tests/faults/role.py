@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from common.broker import tether
+from common.broker.embedded import tether
 
 ROOT = Path(__file__).resolve().parents[2]
 END_S = 15.0

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from tests.faults.build import Build
 from tests.faults.invariants import GROWN_UP_S, broken, grown
 from tests.faults.rig import Rig

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedPair
-from common.broker.frames import FrameWriter
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.frames.writer import FrameWriter
 from common.broker.results import ResultWriter
 from common.errors import BrokerUnavailableError
 from common.log import configure

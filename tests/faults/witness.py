@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.broker.client import Client, call, connect
-from common.broker.frames import broker_now_ms
+from common.broker.lag import broker_now_ms
 from common.broker.ownership import PartitionStore
 from common.broker.reading import order_of
 from common.partition import Keys

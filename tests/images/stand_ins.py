@@ -7,7 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from common.broker.embedded_program import find_server
+from common.broker.embedded.program import find_server
 from tests.images.engine import Engine
 
 # Debian's own Python in place of the one that the official image builds under /usr/local; otherwise the same release

@@ -11,15 +11,17 @@ import pytest
 from redis.crc import key_slot
 
 from common.broker.client import connect
-from common.broker.eventlog import EventLog
+from common.broker.embedded.serverprocess import free_port
+from common.broker.events.log import EventLog
 from common.broker.fitness import probe
-from common.broker.frames import FrameReader, FrameWriter, Janitor
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.layout import ensure_layout
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.broker.ownership import Commit, EventRecord, PartitionStore
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
-from common.broker.serverprocess import free_port
 from common.errors import BrokerUnavailableError, ConfigError
 from common.models.registry import WorkerModels
 from common.partition import Keys

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.embedded_program import find_server
-from common.broker.frames import FrameWriter
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.program import find_server
+from common.broker.frames.writer import FrameWriter
 from common.errors import BrokerUnavailableError, BrokerUnfitError, PortInUseError
 from common.lifecycle import StopSignal
 from common.partition import Keys
@@ -28,7 +28,7 @@ CANARY = b"CANARY-PIXELS-" * 5000
 OWNER = """
 import sys, threading
 from pathlib import Path
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 pair = EmbeddedPair(Path(sys.argv[1]))
 starter = threading.Thread(target=pair.start)  # a thread that ends must not take the broker along
 starter.start()

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.broker.ownership import Commit, EventRecord, Lease, PartitionStore
 from common.broker.results import ResultWriter
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, FencedError, OffsetMovedError

@@ -8,21 +8,23 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.events.log import EventLog
 from common.broker.feedback import Erasure, FeedbackDesk
 from common.broker.fitness import probe
-from common.broker.frames import FrameReader, FrameWriter, Janitor
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.pictureaccess import AccessLog
+from common.broker.frames.pictures import PictureStore
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.layout import agreed_layout, ensure_layout
-from common.broker.modelnews import announce_last
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.news import announce_last
+from common.broker.models.shadowreports import ShadowReports
+from common.broker.models.store import BrokerRegistry
 from common.broker.ownership import Commit, EventRecord, PartitionStore
-from common.broker.pictureaccess import AccessLog
-from common.broker.pictures import PictureStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.broker.results import DeadLetters, ResultWriter
-from common.broker.shadowreports import ShadowReports
 from common.broker.siteinbox import SiteInbox
 from common.errors import BrokerRefusedError, BrokerUnavailableError, LayoutMismatchError
 from common.feedback import FeedbackEntry

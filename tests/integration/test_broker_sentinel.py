@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.errors import BrokerError, BrokerUnavailableError
 from tests.topologies import port_of, sentinels
 from tests.waiting import until

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.errors import BrokerUnavailableError
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the test's certificates")

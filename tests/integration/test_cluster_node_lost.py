@@ -15,9 +15,12 @@ from prometheus_client import CollectorRegistry
 from redis.crc import key_slot
 
 from common.broker.client import Client, call, call_many, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.fitness import probe
-from common.broker.frames import FrameReader, FrameWriter, Janitor, broker_now_ms
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
+from common.broker.lag import broker_now_ms
 from common.broker.layout import ensure_layout
 from common.broker.ownership import Commit, PartitionStore
 from common.broker.plans import PlanStore

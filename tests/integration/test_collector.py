@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from common.broker.feedback import Erasure, FeedbackDesk
-from common.broker.pictures import PictureStore
+from common.broker.frames.pictures import PictureStore
 from common.broker.plans import PlanStore
 from common.events import CameraInfo
 from common.feedback import FeedbackEntry

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from tests.brokers import fresh_keys
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
-from common.broker.cursors import CursorStore
-from common.broker.embedded import EmbeddedPair
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.events.cursors import CursorStore
+from common.broker.events.log import EventLog
 from common.broker.layout import ensure_layout
 from common.errors import ConfigError
 from common.subscriber import Subscriber, Subscription

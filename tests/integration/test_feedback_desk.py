@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from common.broker import feedback as desk_module
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
+from common.broker.embedded.brokers import EmbeddedBroker
 from common.broker.feedback import Erasure, FeedbackDesk
-from common.broker.pictures import PictureStore
+from common.broker.frames.pictures import PictureStore
 from common.broker.plans import PlanStore
 from common.broker.siteinbox import SiteNews
 from common.broker.verdicts import VerdictStore

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from common.broker.client import call
-from common.broker.eventlog import EventLog, LoggedEvent
+from common.broker.events.log import EventLog, LoggedEvent
 from common.broker.plans import PlanStore
 from common.events import FEEDBACK_TYPE, CloudEvent, FeedbackData
 from common.siteplan import parse_plan

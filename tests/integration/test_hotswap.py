@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.shadowreports import ShadowReports
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.models.shadowreports import ShadowReports
 from common.errors import StaleGenerationError
 from common.metrics import CollectorRegistry
 from common.models.manifest import bundled, load_version

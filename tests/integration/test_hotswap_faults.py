@@ -15,8 +15,8 @@ import pytest
 from onnx import numpy_helper
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.modelblobs import CHUNK_BYTES
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.models.blobs import CHUNK_BYTES
 from common.models.manifest import bundled, read_manifest
 from common.models.registry import LogEntry, VersionRef
 from common.schema import Outcome

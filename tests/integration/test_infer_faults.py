@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.schema import Outcome
 from tests.brokers import Brokers
 from tests.infer_site import Site, poison_jpeg, wait_finished

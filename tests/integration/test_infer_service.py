@@ -14,7 +14,7 @@ import pytest
 
 from common import jpeg
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.schema import MarkResult, Outcome
 from maskwatch.bench.frames import bench_frames
 from tests.brokers import Brokers, open_brokers

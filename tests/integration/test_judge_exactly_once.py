@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import redis
 
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
 from common.errors import BrokerError

@@ -15,8 +15,8 @@ import cv2
 import pytest
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.events.log import EventLog
 from common.lifecycle import StopSignal
 from common.settings import ServiceSettings
 from common.siteplan import Camera, SitePlan

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from common.broker.client import call
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.broker.siteinbox import SiteNews
 from common.events.model import ModelStatusData
 from common.models.manifest import bundled, load_version

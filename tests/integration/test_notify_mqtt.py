@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from tests.brokers import Brokers
 from tests.event_writing import STARTED, STATUS, EventWriter
 from tests.mqtt_broker import MqttBroker

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from tests.brokers import Brokers
 from tests.event_writing import STATUS, EventWriter
 from tests.notifier import Start, notifiers

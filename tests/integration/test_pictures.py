@@ -14,12 +14,12 @@ import pytest
 import producers
 from common import jpeg
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.entries import FrameEntry
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.events.log import EventLog
+from common.broker.frames.entries import FrameEntry
+from common.broker.frames.pictures import PictureStore
 from common.broker.lag import broker_now_ms
 from common.broker.layout import ensure_layout
-from common.broker.pictures import PictureStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.events import timestamp

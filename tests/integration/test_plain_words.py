@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter

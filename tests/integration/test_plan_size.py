@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.siteplan import Camera
 from tests.brokers import fresh_keys
 from tests.producer_run import ProducerRun

@@ -17,9 +17,9 @@ import pytest
 
 from common import jpeg
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.frames.pictures import PictureStore
 from common.broker.layout import ensure_layout
-from common.broker.pictures import PictureStore
 from common.broker.plans import PlanStore
 from common.events import timestamp
 from common.pictures import PictureRef

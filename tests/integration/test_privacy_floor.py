@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.layout import ensure_layout
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore

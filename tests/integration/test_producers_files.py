@@ -15,8 +15,8 @@ import cv2
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.frames import FrameReader
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.frames.reader import FrameReader
 from common.errors import ConfigError
 from common.lifecycle import StopSignal
 from common.settings import ServiceSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common import jpeg
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.siteplan import Camera
 from tests.producer_run import ProducerRun
 from tests.video_http import HttpServer

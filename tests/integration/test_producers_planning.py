@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.plans import VERSIONS_KEPT, Byline, PlanStore
 from common.errors import SitePlanError
 from common.siteplan import parse_plan

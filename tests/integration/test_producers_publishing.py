@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
-from common.broker.flow import outstanding
-from common.broker.frames import FrameWriter
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
+from common.broker.frames.flow import outstanding
+from common.broker.frames.writer import FrameWriter
 from common.errors import BrokerUnavailableError
 from common.schema import CameraMark, CameraState, FrameHeader, read_frame_message
 from common.siteplan import Camera

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.modelblobs import ORPHAN_AGE_S, ModelBlobs
-from common.broker.modelstore import BrokerRegistry
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.models.blobs import ORPHAN_AGE_S, ModelBlobs
+from common.broker.models.store import BrokerRegistry
 from common.errors import BrokerRefusedError, RegistryUnwritableError, UnknownVersionError
 from common.models import cache, directory
 from common.models.directory import DirectoryRegistry

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.modelstore import BrokerRegistry
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.models.store import BrokerRegistry
 from common.errors import BrokerRefusedError
 from common.models.registry import WorkerModels
 from maskwatch.rights import ROLES, rules

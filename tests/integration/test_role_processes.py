@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from common.broker.client import call
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.inspection import scan_keys, values_of
 from common.partition import Keys
 from maskwatch.rights import ROLES

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call_many
-from common.broker.embedded import EmbeddedBroker, EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.lag import broker_now_ms
 from common.broker.plans import PlanStore
 from common.events import CloudEvent

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from common.broker.client import call
-from common.broker.cursors import CursorStore
-from common.broker.eventlog import EventLog
+from common.broker.events.cursors import CursorStore
+from common.broker.events.log import EventLog
 from common.broker.ownership import Commit, EventRecord
 from common.broker.siteinbox import SiteInbox
 from common.lifecycle import StopSignal

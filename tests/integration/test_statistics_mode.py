@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from common.broker.client import Client, call
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
 from common.schema import encode

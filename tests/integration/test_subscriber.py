@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call, connect
-from common.broker.cursors import CursorStore
-from common.broker.embedded import EmbeddedBroker
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.events.cursors import CursorStore
+from common.broker.events.log import EventLog
 from common.broker.layout import ensure_layout
 from common.errors import BrokerRefusedError, ConfigError
 from common.lifecycle import StopSignal

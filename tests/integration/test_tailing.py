@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.broker.layout import ensure_layout
 from tests.brokers import Brokers
 from tests.event_writing import STATUS, EventWriter

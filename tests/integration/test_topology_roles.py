@@ -9,14 +9,15 @@ import pytest
 from redis.crc import key_slot
 
 from common.broker.client import Client, call, connect
-from common.broker.embedded import EmbeddedBroker
-from common.broker.eventlog import EventLog
+from common.broker.embedded.brokers import EmbeddedBroker
+from common.broker.events.log import EventLog
 from common.broker.fitness import probe
-from common.broker.frames import FrameReader, FrameWriter
+from common.broker.frames.pictures import PictureStore
+from common.broker.frames.reader import FrameReader
+from common.broker.frames.writer import FrameWriter
 from common.broker.layout import ensure_layout
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.broker.ownership import Commit, EventRecord, PartitionStore
-from common.broker.pictures import PictureStore
 from common.broker.plans import PlanStore
 from common.broker.results import ResultWriter
 from common.broker.siteinbox import SiteInbox, SiteNews

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.embedded import EmbeddedPair
+from common.broker.embedded.brokers import EmbeddedPair
 from common.schema import Outcome
 from tests.brokers import Brokers
 from tests.trace_receiver import Received, TraceReceiver

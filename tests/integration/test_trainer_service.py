@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from common.broker.client import call
-from common.broker.embedded import EmbeddedPair
-from common.broker.modelstore import BrokerRegistry
+from common.broker.embedded.brokers import EmbeddedPair
+from common.broker.models.shadowreports import ShadowReports, candidate_names
+from common.broker.models.store import BrokerRegistry
 from common.broker.results import ResultWriter
-from common.broker.shadowreports import ShadowReports, candidate_names
 from common.broker.siteinbox import SiteInbox
 from common.errors import FencedError
 from common.models.manifest import load_version

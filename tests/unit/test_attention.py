@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.broker.attention import FEW, LIVELY_S, ROUND_S, TURNS, Attention
+from common.broker.frames.attention import FEW, LIVELY_S, ROUND_S, TURNS, Attention
 
 MANY = [f"s{number}" for number in range(2 * FEW)]
 LATER = LIVELY_S + 1

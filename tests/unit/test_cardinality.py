@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 
 from common import jpeg
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import BrokerError
 from common.events import CameraInfo, CloudEvent, Verdict
 from common.events.feedback import FeedbackLabel

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import BrokerUnavailableError
 from common.schema import CameraMark, CameraState, FrameHeader, encode
 from tests.waiting import until

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError
 from common.lifecycle import StopSignal
 from workers.infer.outbox import Envelope, Outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.schema import FrameHeader, Outcome, encode
 from common.siteplan import SitePlan
 from common.spans import Span

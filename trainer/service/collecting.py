@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from common.broker.client import Client
 from common.broker.feedback import FeedbackDesk
-from common.broker.pictures import PictureStore
+from common.broker.frames.pictures import PictureStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.errors import MaskwatchError, SitePlanError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common.broker.client import Client, call
 from common.broker.lag import broker_now_ms
-from common.broker.modelstore import Fence
+from common.broker.models.store import Fence
 from common.broker.scripts import Script
 from common.errors import BrokerError, FencedError
 from common.lifecycle import StopSignal

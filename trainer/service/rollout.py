@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from common.broker.modelnews import announce_last, announce_move
-from common.broker.shadowreports import ShadowReports
+from common.broker.models.news import announce_last, announce_move
+from common.broker.models.shadowreports import ShadowReports
 from common.broker.siteinbox import SiteInbox
 from common.errors import MaskwatchError, StaleGenerationError
 from common.events.model import ModelAction

@@ -13,9 +13,9 @@ import torch
 
 from common.broker.client import Client, connect
 from common.broker.layout import agreed_layout
-from common.broker.modelstore import BrokerRegistry
-from common.broker.registries import open_registry
-from common.broker.shadowreports import ShadowReports
+from common.broker.models.registries import open_registry
+from common.broker.models.shadowreports import ShadowReports
+from common.broker.models.store import BrokerRegistry
 from common.broker.siteinbox import SiteInbox
 from common.errors import (
     BrokerError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import WireError
 from common.pictures import PictureRef
 from common.schema import CameraMark, FrameHeader, read_frame_message

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import WireError
 from common.log import Log
 from common.schema import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.broker.reading import order_of
 from workers.infer.arrivals import Arrivals, Mark
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from common.broker.entries import FrameEntry
-from common.broker.frames import FrameReader
+from common.broker.frames.entries import FrameEntry
+from common.broker.frames.reader import FrameReader
 from common.errors import BrokerError
 from common.log import Log, OncePer
 from workers.infer.brokerclock import BrokerClock

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import BrokerError
 from common.log import Log
 from workers.infer.holdings import Holdings

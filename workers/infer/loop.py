@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.broker.entries import FrameEntry
+from common.broker.frames.entries import FrameEntry
 from common.errors import FrameRejectedError
 from common.lifecycle import StopSignal
 from common.log import Log

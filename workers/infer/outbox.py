@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from common.broker.entries import FrameEntry
 from common.broker.failures import RETRYABLE_CODES
+from common.broker.frames.entries import FrameEntry
 from common.errors import BrokerError, BrokerUnavailableError, WireError
 from common.log import Log, OncePer
 from common.trace import Trace

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from common.allocator import share_one_arena
 from common.broker.client import Client, connect
 from common.broker.fitness import probe
-from common.broker.frames import FrameReader, Janitor, broker_now_ms
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.reader import FrameReader
+from common.broker.lag import broker_now_ms
 from common.broker.layout import agreed_layout
 from common.broker.plans import PlanStore
 from common.broker.results import DeadLetters, ResultWriter

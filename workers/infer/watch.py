@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from common.broker.frames import FrameReader, Janitor
+from common.broker.frames.janitor import Janitor
+from common.broker.frames.reader import FrameReader
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.broker.vitals import VitalSigns

@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.ownership import Commit, EventRecord, Lease, PartitionStore
 from common.broker.planfeed import PlanFeed
 from common.errors import BrokerError, FencedError, OffsetMovedError, SitePlanError, WireError

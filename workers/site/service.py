@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from common.broker.client import Client
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
 from common.broker.ownership import PartitionStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from common import jpeg
-from common.broker.pictures import MAX_BYTES, NewPicture, PictureStore
+from common.broker.frames.pictures import MAX_BYTES, NewPicture, PictureStore
 from common.errors import BrokerError
 from common.geometry import FloatArray
 from common.images import Picture

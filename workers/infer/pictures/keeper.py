@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from common.broker.eventlog import EventLog
-from common.broker.pictures import PictureStore
+from common.broker.events.log import EventLog
+from common.broker.frames.pictures import PictureStore
 from common.broker.planfeed import PlanFeed
 from common.errors import BrokerError, SitePlanError
 from common.log import Log, OncePer

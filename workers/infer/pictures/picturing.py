@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from common.broker.client import Client, connect
-from common.broker.eventlog import EventLog
+from common.broker.events.log import EventLog
+from common.broker.frames.pictures import PictureStore
 from common.broker.lag import broker_now_ms
-from common.broker.pictures import PictureStore
 from common.broker.planfeed import PlanFeed
 from common.broker.plans import PlanStore
 from common.partition import Keys

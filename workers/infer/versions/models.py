@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from common.broker.client import Client, connect
-from common.broker.modelnews import announce_last
-from common.broker.registries import open_registry, registry_rules
-from common.broker.shadowreports import ShadowReports
+from common.broker.models.news import announce_last
+from common.broker.models.registries import open_registry, registry_rules
+from common.broker.models.shadowreports import ShadowReports
 from common.broker.siteinbox import SiteInbox
 from common.errors import BrokerError, BrokerUnavailableError, ModelError
 from common.log import Log

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
-from common.broker.shadowreports import ShadowReports, candidate_names
+from common.broker.models.shadowreports import ShadowReports, candidate_names
 from common.errors import BrokerError, ModelError, StaleGenerationError
 from common.log import Log, OncePer
 from common.models.registry import Registry, Rollout, WorkerModels, check_follows

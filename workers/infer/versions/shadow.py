@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from common.broker.shadowreports import candidate_names
+from common.broker.models.shadowreports import candidate_names
 from common.log import Log, OncePer
 from common.models.registry import Rollout
 from common.models.rollout_report import ShadowReport

@@ -8,21 +8,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from common.broker.attention import Attention
 from common.broker.client import Client
-from common.broker.entries import GROUP, FrameEntry
-from common.broker.framewriter import FrameWriter
-from common.broker.groups import Groups
-from common.broker.janitor import Janitor
-from common.broker.lag import broker_now_ms, lags
-from common.broker.pending import PendingList
+from common.broker.frames.attention import Attention
+from common.broker.frames.entries import GROUP, FrameEntry
+from common.broker.frames.groups import Groups
+from common.broker.frames.pending import PendingList
+from common.broker.lag import lags
 from common.broker.reading import Entries, read_present
 from common.errors import BrokerRefusedError, BrokerUnavailableError
 from common.partition import Keys
 
 _ROUND_WIDTH = 250
-
-__all__ = ["FrameEntry", "FrameReader", "FrameWriter", "Janitor", "broker_now_ms"]
 
 
 class FrameReader:

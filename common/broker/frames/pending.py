@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common.broker.client import Client, call, call_many
-from common.broker.entries import GROUP, FrameEntry, by_camera
+from common.broker.frames.entries import GROUP, FrameEntry, by_camera
 from common.broker.reading import entries_of
 from common.errors import BrokerError, of_one_node
 from common.partition import Keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.broker.client import Client
-from common.broker.modelstore import BrokerRegistry
+from common.broker.models.store import BrokerRegistry
 from common.models.directory import DirectoryRegistry
 from common.models.registry import Registry
 from common.models.retention import RegistryRules

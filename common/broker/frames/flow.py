@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.broker.client import Client, call_many
-from common.broker.entries import GROUP
+from common.broker.frames.entries import GROUP
 from common.errors import BrokerError
 from common.partition import Keys
 

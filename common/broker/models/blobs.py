@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from common.broker.client import Client, call
 from common.broker.clusternodes import route
 from common.broker.lag import broker_now_ms
-from common.broker.modelscripts import CHUNK
+from common.broker.models.scripts import CHUNK
 from common.errors import BrokerRefusedError, VersionRefusedError
 from common.partition import Keys
 

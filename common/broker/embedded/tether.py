@@ -1,6 +1,6 @@
 """Becomes the program named after it, tied to the life of the process that started it.
 
-Run as a script by `common.broker.embedded`: PARENT_PID PROGRAM ARGUMENT…
+Run as a script by `common.broker.embedded.brokers`: PARENT_PID PROGRAM ARGUMENT…
 The kernel kills the program when its parent dies, however that happens; no process stays in between. Where the
 system cannot do that (not Linux), the program is started without the tie. No core dump is ever written: it would
 hold frames.

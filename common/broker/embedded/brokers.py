@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from common.broker.embedded_program import find_server
-from common.broker.serverprocess import (
+from common.broker.embedded.program import find_server
+from common.broker.embedded.serverprocess import (
     configuration,
     free_port,
     launch,

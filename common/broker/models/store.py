@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from common.broker.client import Client, call
 from common.broker.lag import broker_now_ms
-from common.broker.modelblobs import ModelBlobs
-from common.broker.modelscripts import MOVE, PUBLISH, REFUSED, REPORT, RETIRE, ROLLOUT
+from common.broker.models.blobs import ModelBlobs
+from common.broker.models.scripts import MOVE, PUBLISH, REFUSED, REPORT, RETIRE, ROLLOUT
 from common.broker.scripts import Argument
 from common.errors import FencedError, StaleGenerationError, UnknownVersionError, VersionRefusedError
 from common.models.admission import Package, examine, read_published

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from common.broker.client import Client, call_many
-from common.broker.entries import GROUP
+from common.broker.frames.entries import GROUP
 from common.errors import BrokerError
 
 CREATE_BACKOFF_S = 1.0
