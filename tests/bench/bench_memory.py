@@ -56,7 +56,8 @@ def draw(samples: Samples, path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 3))
     axes.plot([t / 60 for t, _ in samples], [mb for _, mb in samples])
-    axes.set(xlabel="minutes at twice the capacity", ylabel="resident memory of the worker, MB", ylim=(0, None))
+    axes.set(xlabel="minutes at twice the capacity", ylabel="worker's resident memory, MB")
+    axes.set_ylim(0, 1.2 * max(mb for _, mb in samples))
     axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

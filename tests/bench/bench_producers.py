@@ -2,7 +2,8 @@
 
 A real producer process reads motion-JPEG cameras from a server in this process and publishes to a real broker. Its
 processor time and memory are read from the system. Beside it, in the same round, the same frames are decoded, scaled
-and encoded alone. Cameras that send 1280 px are passed through; those that send 1920 px are scaled and encoded anew.
+and encoded alone, and carried from socket to socket by a loop that does nothing else. Cameras that send 1280 px are
+passed through; those that send 1920 px are scaled and encoded anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import yaml
 
@@ -91,6 +94,38 @@ def alone_ms(jpegs: list[bytes]) -> float:
     return 1000 * (time.process_time() - begun) / len(jpegs)
 
 
+def bare_ms(pair: EmbeddedPair, jpegs: list[bytes], fps: float, seconds: float) -> float:
+    """Give the processor time, ms a frame, of a thread that only carries frames from a camera's socket to the broker's.
+
+    It knows beforehand how long every part is, keeps one buffer, and looks at nothing: a floor for any language, since
+    nearly all of it is spent in the kernel.
+    """
+    command = b"*7\r\n$4\r\nXADD\r\n$4\r\nbare\r\n$6\r\nMAXLEN\r\n$2\r\n50\r\n$1\r\n*\r\n$4\r\njpeg\r\n$%d\r\n"
+    with MjpegServer(jpegs, fps) as server, connect(pair.frames.url) as client:
+        broker: socket.socket = cast(Any, client.connection_pool.get_connection())._sock  # already logged in
+        buffer = memoryview(bytearray(max(map(len, server.parts))))
+        frames = 0
+        with socket.create_connection(server.address) as camera:
+            camera.sendall(b"GET /0.mjpg HTTP/1.0\r\n\r\n")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += camera.recv(1)
+            begun, until = time.thread_time(), time.monotonic() + seconds
+            for data, part in itertools.cycle(zip(jpegs, server.parts, strict=True)):
+                if time.monotonic() > until:
+                    break
+                got = 0
+                while got < len(part):
+                    got += camera.recv_into(buffer[got : len(part)])
+                picture_and_end = buffer[len(part) - len(data) - 2 : len(part)]
+                head = command % len(data)
+                sent = broker.sendmsg([head, picture_and_end]) - len(head)
+                broker.sendall(picture_and_end[sent:])
+                broker.recv(64)
+                frames += 1
+            return 1000 * (time.thread_time() - begun) / frames
+
+
 @contextmanager
 def _producer(pair: EmbeddedPair, plan: Path) -> Iterator[BenchWorker]:
     environment = os.environ | {
@@ -138,6 +173,10 @@ def _round(pair: EmbeddedPair, rounds: Rounds, material: tuple[list[bytes], list
             rounds.note(f"{what}: decode, scale and encode alone, ms a frame", beside)
             rounds.note(f"{what}: share of decode, scale and encode", found.ms_a_frame / beside)
             rounds.note(f"{what}: memory, MB", found.memory_mb)
+            if name == "passed through":
+                bare = bare_ms(pair, jpegs, cameras * fps, seconds)
+                rounds.note(f"{what}: bare sockets, one camera at as many frames, ms a frame", bare)
+                rounds.note(f"{what}: multiple of bare sockets", found.ms_a_frame / bare)
             print(f"{what}: {found}, {found.ms_a_frame / beside:.3f} of decode, scale and encode", file=sys.stderr)
 
 

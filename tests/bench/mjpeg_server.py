@@ -17,19 +17,24 @@ class MjpegServer:
     Args:
         jpegs: The pictures.
         fps: Frames a second for each listener.
+
+    Attributes:
+        parts: What is sent for each picture: head, picture, line end.
+        address: Where the server listens.
     """
 
     def __init__(self, jpegs: Sequence[bytes], fps: float) -> None:
         self.stop = StopSignal()
         heads = [b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) for data in jpegs]
-        parts = [head + data + b"\r\n" for head, data in zip(heads, jpegs, strict=True)]
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(parts, fps, self.stop))
+        self.parts = [head + data + b"\r\n" for head, data in zip(heads, jpegs, strict=True)]
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.parts, fps, self.stop))
+        self.address = ("127.0.0.1", int(self._server.server_address[1]))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     def url(self, number: int) -> str:
         """Where a camera is found."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{number}.mjpg"
+        return f"http://127.0.0.1:{self.address[1]}/{number}.mjpg"
 
     def __enter__(self) -> Self:
         self._thread.start()
