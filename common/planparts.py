@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.events import Place
 from common.hours import Hours, TimeZoneName
@@ -54,6 +54,13 @@ class Camera(Part):
     fps: float = Field(default=5.0, gt=0, le=60, description="Frames a second that are looked at.")
     width: int = Field(default=1280, ge=160, le=4096, description="Wider frames are scaled down to this many pixels.")
     jpeg_quality: int = Field(default=80, ge=30, le=100, description="Quality of re-encoded frames.")
+    detect_px: int | None = Field(
+        default=None,
+        ge=256,
+        le=1920,
+        description="Long side at which faces are looked for, a multiple of 32: 320 where they are large, 960 where "
+        "they are small; as the workers' setting (640) if left out.",
+    )
     motion_gate: bool = Field(default=False, description="Publish only while something moves.")
     loop: bool = Field(default=False, description="Start a file or folder again at its end.")
     realtime: bool = Field(default=True, description="Play a file at its own speed rather than as fast as possible.")
@@ -64,6 +71,13 @@ class Camera(Part):
     privacy: Literal["statistics"] | None = Field(
         default=None, description="statistics: this camera is only counted; as the site's privacy.mode if left out."
     )
+
+    @field_validator("detect_px")
+    @classmethod
+    def _fits_the_detector(cls, value: int | None) -> int | None:
+        if value is not None and value % 32:
+            raise ValueError(f"{value} is no multiple of 32; nearest: {32 * round(value / 32)}")
+        return value
 
 
 class IncidentRule(Part):

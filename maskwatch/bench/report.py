@@ -7,6 +7,8 @@ from typing import Any
 
 from common.models.manifest import bundled, read_manifest
 from maskwatch.bench.figures import Figure, Rounds
+from workers.infer.settings import InferSettings
+from workers.infer.vision.canvas import LONG_SIDE_PX
 
 
 @dataclass(slots=True)
@@ -82,16 +84,26 @@ def _medians(figures: dict[str, Figure | None]) -> dict[str, float | None]:
 
 
 def accuracy() -> dict[str, Any]:
-    """Give the figures of the release that is measured, as its cards have them."""
+    """Give the figures of the release that is measured, as its cards have them.
+
+    They were taken at the usual long side; where the settings say another, how many faces are found is not known here.
+    """
+    long_side_px = InferSettings().long_side_px
     detector = read_manifest(bundled("detector") / "manifest.json")
     classifier = read_manifest(bundled("classifier") / "manifest.json")
     return {
         "detector": f"{detector.name} {detector.version}",
-        "faces_average_precision": _metric(detector.metrics, "val", "all", "average_precision")
-        or _metric(detector.metrics, "average_precision", "trained", "all"),
+        "long_side_px": long_side_px,
+        "faces_average_precision": _faces_found(detector.metrics) if long_side_px == LONG_SIDE_PX else None,
         "classifier": f"{classifier.name} {classifier.version}",
         "verdicts_right": _metric(classifier.metrics, "val", "accuracy") or _metric(classifier.metrics, "accuracy"),
     }
+
+
+def _faces_found(metrics: Any) -> float | None:
+    return _metric(metrics, "val", "all", "average_precision") or _metric(
+        metrics, "average_precision", "trained", "all"
+    )
 
 
 def _metric(metrics: Any, *path: str) -> float | None:

@@ -38,7 +38,9 @@ def show_cpu(report: CpuReport, *, as_json: bool) -> None:
     print(f"\npublished to result at {report.latency_ms['load']:.0%} of that: {late}")
     print(f"start to first result {found['start_s']} s; memory {found['memory_mb']} MB")
     quality = found["accuracy"]
-    print(f"{quality['detector']}: average precision {quality['faces_average_precision']}; ", end="")
+    side = quality["long_side_px"]
+    found_faces = quality["faces_average_precision"] or f"unknown (maskwatch evaluate scenes DATA --long-side {side})"
+    print(f"{quality['detector']} at {side} px: average precision {found_faces}; ", end="")
     print(f"{quality['classifier']}: {quality['verdicts_right']} of the verdicts right")
     print("ms a frame: " + ", ".join(f"{name} {ms:.2f}" for name, ms in report.stages.items()))
     show_doubts(report.troubles())

@@ -28,12 +28,11 @@ from producers import picture
 from producers.capture import Capture
 from producers.pacing import Pacer
 from producers.sources.source import PICTURE_SUFFIXES, SourceFrame, SourceSettings, open_source
+from workers.infer.vision.canvas import canvases_of
 from workers.infer.vision.face import Face
-from workers.infer.vision.pipeline import CANVASES, FacePipeline, PipelineSettings
 from workers.recording import write_picture
 
 _LOOK_FPS, _CLOSER_EVERY = 4.0, 4
-_CLOSER = tuple((2 * width, 2 * height) for width, height in CANVASES)
 _LARGEST_PX, _FASTEST_FPS = 4096, 60.0
 _SILENCE_S = 15.0
 _SAME_FACE = 0.4
@@ -105,10 +104,9 @@ class Surveyor:
         self.best_faces: list[Face] = []
         self._camera = camera
         self._zones = zones
-        self._usual = looker.pipeline
-        closer = PipelineSettings(canvases=_CLOSER)
-        backend = looker.pipeline.backend
-        self._closer = FacePipeline(backend, looker.detector, looker.classifier, closer)
+        usual = looker.pipeline
+        self._usual = usual if camera.detect_px is None else usual.on(canvases_of(camera.detect_px))
+        self._closer = usual.on(tuple((2 * width, 2 * height) for width, height in self._usual.canvases))
 
     def run(self, seconds: float, stop: StopSignal) -> None:
         """Look until the time is over, the source ends or somebody stops it.
@@ -190,7 +188,7 @@ class Surveyor:
         size = (shown.shape[1], shown.shape[0])
         x1, y1, x2, y2 = face.box
         px = max(x2 - x1, y2 - y1)
-        scale = Letterbox.fit(size, choose_canvas(size, CANVASES)).scale
+        scale = Letterbox.fit(size, choose_canvas(size, self._usual.canvases)).scale
         inside = shown[max(0, round(y1)) : max(1, round(y2)), max(0, round(x1)) : max(1, round(x2)), 1]
         luma = float(inside.mean()) if inside.size else 0.0
         return FaceSample(

@@ -20,9 +20,10 @@ from trainer.evaluate.scenes import SceneRecord
 from trainer.evaluate.truth import CropTruth, Remark, SceneTruth
 from workers.backends.backend import load_models, open_backend
 from workers.infer.settings import InferSettings
+from workers.infer.vision.canvas import LONG_SIDE_PX, canvases_of
 from workers.infer.vision.decoding import DecodedFrame, decode_frame
 from workers.infer.vision.face import Face
-from workers.infer.vision.pipeline import CANVASES, LONG_SIDE_PX, FacePipeline, PipelineSettings
+from workers.infer.vision.pipeline import FacePipeline, PipelineSettings
 
 LOWEST_SCORE = 0.02
 """The precision-recall curve needs the faces that the detector is not sure of."""
@@ -53,15 +54,6 @@ def release_folders(folder: Path | None) -> tuple[Path, Path]:
         raise ConfigError(f"{folder}: no release: neither {MANIFEST_NAME} nor detector/ or classifier/ with one")
     chosen |= inside
     return chosen["detector"], chosen["classifier"]
-
-
-def canvases_of(long_side_px: int) -> tuple[tuple[int, int], ...]:
-    """Give production's canvases, (width, height) px, brought to another long side in multiples of 32."""
-
-    def scaled(side: int) -> int:
-        return max(32, round(side * long_side_px / LONG_SIDE_PX / 32) * 32)
-
-    return tuple(dict.fromkeys((scaled(width), scaled(height)) for width, height in CANVASES))
 
 
 @dataclass(slots=True)
@@ -119,7 +111,7 @@ class Production:
 
     def scenes(self, truths: Sequence[SceneTruth]) -> list[SceneRecord]:
         """Find and judge all faces."""
-        decoded = self._decoded(truths, reduced=self.long_side_px <= LONG_SIDE_PX)
+        decoded = self._decoded(truths, reduced=True)
         pictures, sizes = [one.picture for _, one in decoded], [one.size for _, one in decoded]
         answers = self._pipeline.read(pictures, sizes)
         return [SceneRecord(truth, _found(faces)) for (truth, _), faces in zip(decoded, answers, strict=True)]
@@ -147,7 +139,7 @@ class Production:
         decoded: list[tuple[Truth, DecodedFrame]] = []
         for truth in truths:
             try:
-                decoded.append((truth, decode(truth.path, reduced=reduced)))
+                decoded.append((truth, decode(truth.path, self.long_side_px, reduced=reduced)))
             except FrameRejectedError as error:
                 self.remarks.append(Remark(truth.file, str(error).removeprefix(f"{truth.path}: ")))
         return decoded
@@ -163,7 +155,7 @@ def _found(faces: Sequence[Face]) -> Found:
     return Found.of([f.box for f in faces], [f.score for f in faces], [f.probabilities for f in faces])
 
 
-def decode(path: Path, *, reduced: bool) -> DecodedFrame:
+def decode(path: Path, long_side_px: int = LONG_SIDE_PX, *, reduced: bool) -> DecodedFrame:
     """Decode a picture as an infer worker does; what is no JPEG, or larger than any camera's frame, as a photograph.
 
     Raises:
@@ -175,7 +167,7 @@ def decode(path: Path, *, reduced: bool) -> DecodedFrame:
         raise FrameRejectedError("empty", error.strerror or "cannot be read") from error
     if data[:3] == b"\xff\xd8\xff" or not data:
         try:
-            return decode_frame(data, reduced=reduced)
+            return decode_frame(data, long_side_px, reduced=reduced)
         except FrameRejectedError as error:
             if error.reason not in BESIDE_THE_GUARD:
                 raise

@@ -26,7 +26,7 @@ from common.settings import shared_folder
 from maskwatch.evaluate.evaluation import Request, score
 from trainer.evaluate.found import Found, write_predictions
 from trainer.evaluate.truth import SceneTruth, index_of, read_scenes
-from workers.infer.vision.pipeline import CANVASES
+from workers.infer.vision.canvas import CANVASES
 
 LOWEST_SCORE = 0.02
 MOST_FACES = 100

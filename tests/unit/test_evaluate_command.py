@@ -16,10 +16,11 @@ from common.lifecycle import StopSignal
 from common.models.manifest import bundled
 from maskwatch.evaluate.evaluating import evaluate
 from maskwatch.evaluate.evaluation import Request, examine, score
-from maskwatch.evaluate.examinee import canvases_of, release_folders
+from maskwatch.evaluate.examinee import release_folders
 from trainer.evaluate.examinee import Foreign
 from trainer.evaluate.scenes import SceneRecord
 from trainer.evaluate.truth import SceneTruth, read_scenes
+from workers.infer.vision.canvas import canvases_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTRAITS = ROOT / "producers" / "portraits"

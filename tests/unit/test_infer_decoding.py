@@ -31,6 +31,31 @@ def test_a_frame_never_shrinks_below_the_canvas(size: tuple[int, int], by: int) 
     assert reduction(*size) == by
 
 
+@pytest.mark.parametrize(
+    ("width", "long_side_px", "by"),
+    [
+        (1280, 320, 2),  # faces are cut out of it, and must not be smaller than usual
+        (2560, 320, 4),
+        (1280, 960, 1),  # a half would be below the canvas
+        (1920, 960, 2),
+        (3840, 960, 4),
+    ],
+)
+def test_a_camera_s_own_canvas_counts_where_it_is_the_larger_one(width: int, long_side_px: int, by: int) -> None:
+    assert reduction(width, 720, long_side_px) == by
+    assert decode_frame(a_jpeg(width, 64), long_side_px).picture.shape[1] == width // by
+
+
+def test_each_frame_of_a_list_has_a_canvas_of_its_own() -> None:
+    decoder = FrameDecoder(2)
+    answers = decoder.decode([a_jpeg(1280, 64), a_jpeg(1280, 64)], [960, 320])
+    decoder.close()
+    assert [(a.picture.shape[1], a.long_side_px) for a in answers if isinstance(a, DecodedFrame)] == [
+        (1280, 960),
+        (640, 320),
+    ]
+
+
 def test_a_reduced_frame_remembers_its_full_size() -> None:
     decoded = decode_frame(a_jpeg(1281, 721))
     assert decoded.size == (1281, 721)

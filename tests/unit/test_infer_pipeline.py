@@ -17,6 +17,8 @@ from common.images import Picture, resize
 from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
 from workers.backends.torch_backend import TorchBackend
+from workers.infer.vision.canvas import canvases_of
+from workers.infer.vision.decoding import DecodedFrame
 from workers.infer.vision.face import Face
 from workers.infer.vision.opening import pipeline_for
 from workers.infer.vision.pipeline import FacePipeline, PipelineSettings, blur_of
@@ -31,9 +33,11 @@ class Counting(OpenVinoBackend):
     def __init__(self) -> None:
         super().__init__(*load_models(), BackendOptions())
         self.calls: list[tuple[str, int]] = []
+        self.canvases: list[tuple[int, int]] = []
 
     def detect(self, canvases: Pixels) -> Scores:
         self.calls.append(("detect", len(canvases)))
+        self.canvases.append((canvases.shape[2], canvases.shape[1]))
         return super().detect(canvases)
 
     def classify(self, crops: Pixels) -> Scores:
@@ -47,9 +51,11 @@ class CountingThere(TorchBackend):
     def __init__(self) -> None:
         super().__init__(*load_models(), BackendOptions(device="cpu"), on_device=True)
         self.calls: list[tuple[str, int]] = []
+        self.canvases: list[tuple[int, int]] = []
 
     def detect_there(self, canvases: Tensor) -> Tensor:
         self.calls.append(("detect", len(canvases)))
+        self.canvases.append((int(canvases.shape[2]), int(canvases.shape[1])))
         return super().detect_there(canvases)
 
     def classify_there(self, crops: Tensor) -> Tensor:
@@ -175,3 +181,31 @@ def test_a_faces_sharpness_hardly_depends_on_the_side_that_the_classifier_takes(
     small = resize(portrait(), (face_px, face_px))
     there, usual = (blur_of(resize(small, (px, px))[None], 0.25)[0] for px in (side, 112))
     assert 0.6 < there / usual < 1.6
+
+
+def test_each_frame_is_looked_at_on_the_canvas_of_its_camera(kind: str, pipeline: Make) -> None:
+    whole = scene()
+    half = resize(whole, (640, 360))
+    frames = [
+        DecodedFrame(half, 1280, 720),
+        DecodedFrame(half, 1280, 720, 320),
+        DecodedFrame(whole, 1280, 720, 960),
+        DecodedFrame(half, 1280, 720, 320),
+    ]
+    backend(kind).canvases.clear()
+    found = pipeline().look(frames)
+    assert sorted(backend(kind).canvases) == [(320, 192), (640, 384), (960, 576)]
+    assert [len(faces) for faces in found] == [1, 1, 1, 1]
+    usual, small, large, again = (faces[0] for faces in found)
+    assert small == again
+    assert min(overlap(usual, small), overlap(usual, large)) > 0.7
+
+
+def test_a_pipeline_on_other_canvases_looks_for_pictures_of_people_on_the_usual_ones(kind: str, pipeline: Make) -> None:
+    small = pipeline().on(canvases_of(320))
+    backend(kind).canvases.clear()
+    small.read([scene()])
+    assert backend(kind).canvases == [(320, 192)]
+    if kind == "host":
+        small.find([scene()], 0.3)
+        assert backend(kind).canvases[1:] == [(640, 384)]

@@ -11,7 +11,8 @@ from common.images import Picture, resize
 from common.models.preprocess import choose_canvas, face_crops, letterbox
 from workers.backends import torch_pixels
 from workers.backends.torch_pixels import blur_all, crop_all, interleaved, letterbox_all, planes, resize_all, stacked
-from workers.infer.vision.pipeline import CANVASES, blur_of
+from workers.infer.vision.canvas import CANVASES
+from workers.infer.vision.pipeline import blur_of
 
 
 def picture(width: int, height: int, seed: int = 0) -> Picture:

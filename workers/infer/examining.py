@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.errors import FrameRejectedError
 from common.schema import Outcome
 from workers.infer.arrivals import Frame
+from workers.infer.longsides import LongSides
 from workers.infer.looking import Looker
 from workers.infer.outcomes import Finished
 from workers.infer.solo import Solo, SoloDeath
@@ -22,6 +23,7 @@ class Examiner:
 
     looker: Looker
     solo: Solo
+    sides: LongSides
     reduced: bool
 
     def examine(self, frame: Frame) -> list[Finished]:
@@ -33,13 +35,14 @@ class Examiner:
         if frame.entry.deliveries >= CHILD_FROM:
             return self._in_child(frame)
         try:
-            return self.looker.look([(frame, decode_frame(frame.jpeg, reduced=self.reduced))])
+            decoded = decode_frame(frame.jpeg, *self.sides.of([frame.camera]), reduced=self.reduced)
+            return self.looker.look([(frame, decoded)])
         except FrameRejectedError as error:
             return [Finished(frame, Outcome.REJECTED, error.reason)]
 
     def _in_child(self, frame: Frame) -> list[Finished]:
         served = self.looker.serving.current
-        answer = self.solo.look(frame.jpeg, served.folders)
+        answer = self.solo.look(frame.jpeg, served.folders, *self.sides.of([frame.camera]))
         if answer is None:
             return []
         if isinstance(answer, SoloDeath):

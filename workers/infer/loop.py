@@ -28,6 +28,7 @@ from workers.infer.examining import Examiner
 from workers.infer.flight import Flight
 from workers.infer.holdings import Holdings
 from workers.infer.intake import Intake
+from workers.infer.longsides import LongSides
 from workers.infer.looking import Decoded, Looker
 from workers.infer.metrics import InferMetrics
 from workers.infer.outcomes import OVERTAKEN, STALE, Finished
@@ -48,6 +49,7 @@ class Parts:
     Attributes:
         limits: When a batch leaves and what is let go.
         block_s: Longest wait for new frames, s; the loop hears its stop signal after at most this.
+        sides: At what size faces of each camera are looked for.
         candidates: Leaves pictures of faces where the plan asks for them.
     """
 
@@ -64,6 +66,7 @@ class Parts:
     metrics: InferMetrics
     limits: BatchLimits
     block_s: float
+    sides: LongSides
     candidates: Candidates | None = None
 
 
@@ -145,7 +148,8 @@ class InferLoop:
 
     def _decoded(self, frames: Sequence[Frame]) -> list[Decoded]:
         began = time.perf_counter()
-        answers = self._p.decoder.decode([frame.jpeg for frame in frames])
+        sides = self._p.sides.of(frame.camera for frame in frames)
+        answers = self._p.decoder.decode([frame.jpeg for frame in frames], sides)
         self._decode_s = time.perf_counter() - began
         good: list[Decoded] = []
         bad: list[Finished] = []

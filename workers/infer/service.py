@@ -26,6 +26,7 @@ from common.log import Log
 from common.metrics import CollectorRegistry, process_registry
 from common.partition import Keys
 from common.settings import ModelsSettings, ServiceSettings, load
+from common.siteplan import SitePlan
 from common.tracing import Tracing, opened_tracing
 from workers.infer.brokerclock import BrokerClock
 from workers.infer.desk import Desk
@@ -33,6 +34,7 @@ from workers.infer.examining import Examiner
 from workers.infer.holdings import Holdings
 from workers.infer.intake import Intake, ReadLimits
 from workers.infer.keeper import Keeper
+from workers.infer.longsides import LongSides
 from workers.infer.looking import Looker
 from workers.infer.loop import InferLoop, Parts
 from workers.infer.metrics import InferMetrics
@@ -115,6 +117,7 @@ class _Ends:
     clock: BrokerClock
     looker: Looker
     candidates: Candidates
+    sides: LongSides
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ def _serve(worker: _Worker, clients: _Clients, models: Models, stop: StopSignal)
     clock = BrokerClock(lambda: broker_now_ms(clients.frames))
     shadow = Shadow(worker.metrics, infer.consumer, lambda at: clock.now() - at, worker.connection.max_age_s)
     pictures = Picturing(worker.connection, clients.state, clients.keys, models.serving, worker.metrics)
-    ends = _Ends(reader, clock, Looker(models.serving, shadow.listen), pictures.candidates)
+    sides = LongSides(infer.long_side_px)
+    ends = _Ends(reader, clock, Looker(models.serving, shadow.listen), pictures.candidates, sides)
     parts = _parts(worker, clients, ends, Patience(stop, worker.connection.grace_s))
     worker.state.intake, worker.state.watch = parts.intake, parts.watch
     keeper = Keeper(reader.keepalive, parts.holdings, worker.progress, infer.keepalive_s, infer.stall_s)
@@ -163,11 +167,11 @@ def _parts(worker: _Worker, clients: _Clients, ends: _Ends, patience: Patience) 
     metrics.listener = ways.time_stage if worker.tracing.exports else None
     return Parts(
         intake=Intake(reader, clock, _read_limits(infer), patience, metrics),
-        watch=Watch(_watched(worker, clients, reader), metrics, infer.frames_kept_s),
+        watch=Watch(_watched(worker, clients, ends), metrics, infer.frames_kept_s),
         clock=clock,
         decoder=decoder_for(looker.serving.current.pipeline.backend, infer, metrics),
         looker=looker,
-        examiner=Examiner(looker, Solo(infer), infer.reduced_decoding),
+        examiner=Examiner(looker, Solo(infer), ends.sides, infer.reduced_decoding),
         desk=Desk(_outbox(worker, clients, patience), reporter, metrics, infer.consumer, ways),
         holdings=Holdings(),
         progress=worker.progress,
@@ -176,19 +180,25 @@ def _parts(worker: _Worker, clients: _Clients, ends: _Ends, patience: Patience) 
         limits=infer.limits(worker.connection.max_age_s),
         block_s=infer.block_s,
         candidates=ends.candidates,
+        sides=ends.sides,
     )
 
 
-def _watched(worker: _Worker, clients: _Clients, reader: FrameReader) -> Watched:
+def _watched(worker: _Worker, clients: _Clients, ends: _Ends) -> Watched:
     metrics = worker.metrics
+
+    def on_plan(plan: SitePlan) -> None:
+        worker.tracing.follow(plan)
+        ends.sides.follow(plan)
+
     return Watched(
         plans=PlanStore(clients.state, clients.keys.prefix),
-        reader=reader,
+        reader=ends.reader,
         janitor=Janitor(clients.frames, clients.keys),
         frames=VitalSigns(clients.frames, "frames", metrics.broker),
         state=VitalSigns(clients.state, "state", metrics.broker),
         floor=worker.connection.privacy_floor,
-        on_plan=worker.tracing.follow,
+        on_plan=on_plan,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from common.settings import host_name
 from workers.backends.backend import BackendOptions
 from workers.infer.batcher import BatchLimits
+from workers.infer.vision.canvas import LONG_SIDE_PX, canvases_of
 from workers.infer.vision.pipeline import PipelineSettings
 
 
@@ -32,6 +33,13 @@ class InferSettings(BaseSettings):
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads for the networks; 0: the library decides.")
     decode_threads: int = Field(default=2, ge=1, le=64, description="JPEGs decoded at the same time.")
     reduced_decoding: bool = Field(default=True, description="Decode large frames at the detector's scale only.")
+    long_side_px: int = Field(
+        default=LONG_SIDE_PX,
+        ge=256,
+        le=1920,
+        multiple_of=32,
+        description="Long side at which faces are looked for.",
+    )
     batch_size: int = Field(default=16, ge=1, le=256, description="Frames of a full batch.")
     max_wait_s: float = Field(default=0.02, ge=0, le=5, description="Longest that a frame waits for company.")
     detector_dir: Path | None = Field(default=None, description="Folder of a detector version; else the bundled one.")
@@ -67,4 +75,4 @@ class InferSettings(BaseSettings):
 
     def pipeline(self) -> PipelineSettings:
         """Give what counts as a face."""
-        return PipelineSettings(self.min_score, self.max_iou)
+        return PipelineSettings(self.min_score, self.max_iou, canvases=canvases_of(self.long_side_px))

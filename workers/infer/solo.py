@@ -58,8 +58,9 @@ class Solo:
         self._child: subprocess.Popen[bytes] | None = None
         self._cancelled = False
 
-    def look(self, data: bytes, folders: tuple[Path, Path]) -> SoloAnswer | SoloDeath | None:
+    def look(self, data: bytes, folders: tuple[Path, Path], long_side_px: int) -> SoloAnswer | SoloDeath | None:
         """Look at a JPEG with the detector and classifier in ``folders``; None where `cancel` ended it."""
+        settings = self._settings.model_copy(update={"long_side_px": long_side_px})
         with self._lock:
             if self._cancelled:
                 return None
@@ -69,7 +70,7 @@ class Solo:
         child = self._child
         reason = KILLED
         try:
-            output, _ = child.communicate(_question(self._settings, folders, data), self._settings.solo_timeout_s)
+            output, _ = child.communicate(_question(settings, folders, data), self._settings.solo_timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
             output, _ = child.communicate()
@@ -110,7 +111,7 @@ def answer(question: IO[bytes]) -> SoloAnswer:
     backend = open_backend(settings.backend, detector, classifier, settings.options())
     pipeline = FacePipeline(backend, detector, classifier, settings.pipeline())
     try:
-        decoded = decode_frame(data, reduced=settings.reduced_decoding)
+        decoded = decode_frame(data, settings.long_side_px, reduced=settings.reduced_decoding)
     except FrameRejectedError as error:
         return SoloAnswer(rejected=error.reason)
     faces = pipeline.read([decoded.picture], [decoded.size])[0]

@@ -11,15 +11,23 @@ from typing import Protocol
 from common import jpeg
 from common.errors import FrameRejectedError
 from common.images import Picture
-from workers.infer.vision.pipeline import LONG_SIDE_PX, StageTimer, no_timer
+from workers.infer.vision.canvas import LONG_SIDE_PX
+from workers.infer.vision.pipeline import StageTimer, no_timer
 from workers.infer.vision.readable import Readable
 
 
 class Decoder(Protocol):
     """Guards and decodes lists of frames. Used by one thread."""
 
-    def decode(self, frames: Sequence[bytes]) -> Sequence[Readable | FrameRejectedError]:
-        """Decode each frame, or say why not; list in, list out, same order."""
+    def decode(
+        self, frames: Sequence[bytes], long_sides: Sequence[int] | None = None
+    ) -> Sequence[Readable | FrameRejectedError]:
+        """Decode each frame, or say why not; list in, list out, same order.
+
+        Args:
+            frames: JPEG files.
+            long_sides: Long side of the canvas on which each frame's faces will be looked for, px; None: the usual one.
+        """
 
     def close(self) -> None:
         """End the threads."""
@@ -33,11 +41,13 @@ class DecodedFrame:
         picture: uint8, (H, W, 3), BGR; full size, or a half or quarter of it.
         width: Full width, px, by the JPEG's own header.
         height: Full height, px.
+        long_side_px: Long side of the canvas on which faces are looked for, px.
     """
 
     picture: Picture
     width: int
     height: int
+    long_side_px: int = LONG_SIDE_PX
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,12 +60,15 @@ class DecodedFrame:
         return bool(self.picture.shape[1] == self.width)
 
 
-def decode_frame(data: bytes, *, reduced: bool = True, timer: StageTimer = no_timer) -> DecodedFrame:
+def decode_frame(
+    data: bytes, long_side_px: int = LONG_SIDE_PX, *, reduced: bool = True, timer: StageTimer = no_timer
+) -> DecodedFrame:
     """Guard and decode one JPEG.
 
     Args:
         data: The file's bytes.
-        reduced: Decode at a half or quarter where the long side is at least twice or four times the detector's canvas.
+        long_side_px: Long side of the canvas on which its faces will be looked for, px.
+        reduced: Decode at a half or quarter where that leaves enough, see `reduction`.
         timer: Told how long ``guard`` and ``decode`` took.
 
     Raises:
@@ -65,14 +78,17 @@ def decode_frame(data: bytes, *, reduced: bool = True, timer: StageTimer = no_ti
     info = jpeg.inspect(data)
     guarded = perf_counter()
     timer("guard", guarded - began)
-    picture = jpeg.decode(data, reduction(info.width, info.height) if reduced else 1)
+    picture = jpeg.decode(data, reduction(info.width, info.height, long_side_px) if reduced else 1)
     timer("decode", perf_counter() - guarded)
-    return DecodedFrame(picture, info.width, info.height)
+    return DecodedFrame(picture, info.width, info.height, long_side_px)
 
 
 def reduction(width: int, height: int, long_side_px: int = LONG_SIDE_PX) -> int:
-    """Say by how much, 1, 2 or 4, a frame may shrink while decoding without falling below the canvas."""
-    ratio = max(width, height) / long_side_px
+    """Say by how much, 1, 2 or 4, a frame may shrink while decoding without falling below the canvas.
+
+    On a canvas below the usual one the frame stays as large as for that: faces are cut out of it.
+    """
+    ratio = max(width, height) / max(long_side_px, LONG_SIDE_PX)
     return 4 if ratio >= 4 else 2 if ratio >= 2 else 1
 
 
@@ -90,16 +106,18 @@ class FrameDecoder:
         self._reduced = reduced
         self._timer = timer
 
-    def decode(self, frames: Sequence[bytes]) -> list[DecodedFrame | FrameRejectedError]:
-        """Decode each frame, or say why not; list in, list out, same order."""
-        return list(self._pool.map(self._one, frames))
+    def decode(
+        self, frames: Sequence[bytes], long_sides: Sequence[int] | None = None
+    ) -> list[DecodedFrame | FrameRejectedError]:
+        """Decode each frame, or say why not; see `Decoder.decode`."""
+        return list(self._pool.map(self._one, frames, long_sides or [LONG_SIDE_PX] * len(frames)))
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _one(self, data: bytes) -> DecodedFrame | FrameRejectedError:
+    def _one(self, data: bytes, long_side_px: int) -> DecodedFrame | FrameRejectedError:
         try:
-            return decode_frame(data, reduced=self._reduced, timer=self._timer)
+            return decode_frame(data, long_side_px, reduced=self._reduced, timer=self._timer)
         except FrameRejectedError as error:
             return error

@@ -17,6 +17,7 @@ from common.errors import FrameRejectedError
 from common.jpeg import JpegInfo
 from workers.backends.torch_lane import Lane, Pieces, ran_out
 from workers.backends.torch_pixels import Pixels, planes, resize_all, side_by_side, stacked
+from workers.infer.vision.canvas import LONG_SIDE_PX
 from workers.infer.vision.decoding import decode_frame, reduction
 from workers.infer.vision.deviceframe import DeviceFrame
 from workers.infer.vision.pipeline import StageTimer, no_timer
@@ -68,12 +69,15 @@ class DeviceDecoder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._pieces = Pieces("decode", DECODE_PIECE, lane.free)
 
-    def decode(self, frames: Sequence[bytes]) -> list[DeviceFrame | FrameRejectedError]:
-        """Decode each frame, or say why not; list in, list out, same order. All is done when this returns."""
+    def decode(
+        self, frames: Sequence[bytes], long_sides: Sequence[int] | None = None
+    ) -> list[DeviceFrame | FrameRejectedError]:
+        """Decode each frame, or say why not; see `workers.infer.vision.decoding.Decoder`. All is done on return."""
+        sides = long_sides or [LONG_SIDE_PX] * len(frames)
         began = perf_counter()
         guarded = [_inspected(data) for data in frames]
         looked = perf_counter()
-        pieces = self._pieces.run(len(frames), lambda a, b: self._piece(frames[a:b], guarded[a:b]))
+        pieces = self._pieces.run(len(frames), lambda a, b: self._piece(frames[a:b], guarded[a:b], sides[a:b]))
         decoded = perf_counter()
         for _ in frames:
             self._notes.timer("guard", (looked - began) / len(frames))
@@ -85,14 +89,15 @@ class DeviceDecoder:
         self._pool.shutdown(cancel_futures=True)
 
     def _piece(
-        self, frames: Sequence[bytes], guarded: Sequence[JpegInfo | FrameRejectedError]
+        self, frames: Sequence[bytes], guarded: Sequence[JpegInfo | FrameRejectedError], sides: Sequence[int]
     ) -> list[DeviceFrame | FrameRejectedError]:
         infos = {slot: info for slot, info in enumerate(guarded) if isinstance(info, JpegInfo)}
         refused = {slot: info for slot, info in enumerate(guarded) if isinstance(info, FrameRejectedError)}
         with self._lane.entered():
-            pictures = self._by_hardware(frames, infos)
+            pictures = self._by_hardware(frames, infos, sides)
             left = [slot for slot in infos if slot not in pictures]
-            for slot, made in zip(left, self._pool.map(self._by_cpu, [frames[slot] for slot in left]), strict=True):
+            by_cpu = self._pool.map(self._by_cpu, [frames[slot] for slot in left], [sides[slot] for slot in left])
+            for slot, made in zip(left, by_cpu, strict=True):
                 if isinstance(made, FrameRejectedError):
                     refused[slot] = made
                 else:
@@ -103,22 +108,25 @@ class DeviceDecoder:
         return [
             refused[slot]
             if slot in refused
-            else DeviceFrame(pictures[slot], infos[slot].width, infos[slot].height, self._lane)
+            else DeviceFrame(pictures[slot], infos[slot].width, infos[slot].height, self._lane, sides[slot])
             for slot in range(len(frames))
         ]
 
-    def _by_hardware(self, frames: Sequence[bytes], infos: dict[int, JpegInfo]) -> dict[int, Pixels]:
+    def _by_hardware(
+        self, frames: Sequence[bytes], infos: dict[int, JpegInfo], sides: Sequence[int]
+    ) -> dict[int, Pixels]:
         if self._hardware is None or not infos:
             return {}
         files = self._staged([frames[slot] for slot in infos])
-        made: dict[tuple[int, int], dict[int, Pixels]] = {}
+        made: dict[tuple[int, int, int], dict[int, Pixels]] = {}
         for slot, picture in zip(infos, self._tried(self._hardware, files), strict=True):
             # A decoder that reads another size than the guard did is not believed.
             if picture is not None and picture.shape == (3, infos[slot].height, infos[slot].width):
-                made.setdefault((infos[slot].width, infos[slot].height), {})[slot] = picture
+                width, height = infos[slot].width, infos[slot].height
+                factor = reduction(width, height, sides[slot]) if self._reduced else 1
+                made.setdefault((width, height, factor), {})[slot] = picture
         pictures: dict[int, Pixels] = {}
-        for (width, height), group in made.items():
-            factor = reduction(width, height) if self._reduced else 1
+        for (width, height, factor), group in made.items():
             small = (-(-width // factor), -(-height // factor))
             together = resize_all(stacked(list(group.values())), small) if factor > 1 else list(group.values())
             pictures.update(zip(group, together, strict=True))
@@ -143,9 +151,9 @@ class DeviceDecoder:
         middle = len(files) // 2
         return self._tried(hardware, files[:middle]) + self._tried(hardware, files[middle:])
 
-    def _by_cpu(self, data: bytes) -> jpeg.Image | FrameRejectedError:
+    def _by_cpu(self, data: bytes, long_side_px: int) -> jpeg.Image | FrameRejectedError:
         try:
-            return decode_frame(data, reduced=self._reduced).picture
+            return decode_frame(data, long_side_px, reduced=self._reduced).picture
         except FrameRejectedError as error:
             return error
 

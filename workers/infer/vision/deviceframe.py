@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.images import Picture
 from workers.backends.torch_lane import Lane
 from workers.backends.torch_pixels import Pixels, interleaved
+from workers.infer.vision.canvas import LONG_SIDE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class DeviceFrame:
         width: Full width, px, by the JPEG's own header.
         height: Full height, px.
         lane: Brings pixels to the host.
+        long_side_px: Long side of the canvas on which faces are looked for, px.
     """
 
     pixels: Pixels
     width: int
     height: int
     lane: Lane
+    long_side_px: int = LONG_SIDE_PX
 
     @property
     def picture(self) -> Picture:

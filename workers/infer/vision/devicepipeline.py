@@ -1,7 +1,7 @@
 """The pipeline whose pictures never leave the device: what comes to the host are candidates, probabilities, results.
 
-Every step computes what `FacePipeline` computes, for all pictures of one size at once; ``docs/adr/0045`` says how close
-the two are and why.
+Every step computes what `FacePipeline` computes, for all pictures of one size and canvas at once; ``docs/adr/0045``
+says how close the two are and why.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from common.models.preprocess import choose_canvas
 from workers.backends.torch_candidates import faces_in
 from workers.backends.torch_lane import Pieces
 from workers.backends.torch_pixels import Pixels, blur_all, crop_all, joined, letterbox_all, planes, stacked
+from workers.infer.vision.assembly import assemble, in_picture
+from workers.infer.vision.canvas import Canvases, canvases_of
 from workers.infer.vision.deviceframe import DeviceFrame
 from workers.infer.vision.face import Face
 from workers.infer.vision.pipeline import (
     FacePipeline,
     PipelineSettings,
     StageTimer,
-    assemble,
     check_pictures,
-    in_picture,
     no_timer,
 )
 from workers.infer.vision.readable import Readable
@@ -76,23 +76,29 @@ class DevicePipeline(FacePipeline):
     def read(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None = None) -> list[list[Face]]:
         """Find and classify the faces of pictures of the host; see `FacePipeline.read`."""
         full = check_pictures(pictures, sizes)
-        return self._in_pieces(list(pictures), full)
+        return self._in_pieces(list(pictures), full, [self.canvases] * len(full))
 
     def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
-        """Find and classify the faces of decoded frames, wherever their pixels lie."""
+        """Find and classify the faces of decoded frames, wherever their pixels lie; see `FacePipeline.look`."""
         pixels = [frame.pixels if isinstance(frame, DeviceFrame) else frame.picture for frame in frames]
-        return self._in_pieces(pixels, [frame.size for frame in frames])
+        canvases = [canvases_of(frame.long_side_px) for frame in frames]
+        return self._in_pieces(pixels, [frame.size for frame in frames], canvases)
 
-    def _in_pieces(self, pictures: Sequence[Pixels | Picture], full: Sequence[tuple[int, int]]) -> list[list[Face]]:
-        done = self._looks.run(len(pictures), lambda a, b: self._together(pictures[a:b], full[a:b]))
+    def _in_pieces(
+        self, pictures: Sequence[Pixels | Picture], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
+    ) -> list[list[Face]]:
+        done = self._looks.run(len(pictures), lambda a, b: self._together(pictures[a:b], full[a:b], canvases[a:b]))
         return [faces for piece in done for faces in piece]
 
-    def _together(self, pictures: Sequence[Pixels | Picture], full: Sequence[tuple[int, int]]) -> list[list[Face]]:
+    def _together(
+        self, pictures: Sequence[Pixels | Picture], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
+    ) -> list[list[Face]]:
         with self.lane.entered():
             there = [self._there(picture) for picture in pictures]
             sizes = [(int(one.shape[2]), int(one.shape[1])) for one in there]
-            groups = {size: [slot for slot, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)}
-            stacks = {size: stacked([there[slot] for slot in slots]) for size, slots in groups.items()}
+            kinds = [(size, choose_canvas(size, allowed)) for size, allowed in zip(sizes, canvases, strict=True)]
+            groups = {kind: [slot for slot, own in enumerate(kinds) if own == kind] for kind in dict.fromkeys(kinds)}
+            stacks = {kind: stacked([there[slot] for slot in slots]) for kind, slots in groups.items()}
             found = self._found(groups, stacks)
             probabilities, sharpness = self._classified(groups, stacks, found)
         return assemble(sizes, full, found, probabilities, sharpness)
@@ -104,20 +110,20 @@ class DevicePipeline(FacePipeline):
         return picture
 
     def _found(self, groups: _Groups, stacks: _Stacks) -> list[Detections]:
-        canvases: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for size in groups:
-            canvases.setdefault(choose_canvas(size, self._settings.canvases), []).append(size)
+        canvases: dict[tuple[int, int], list[_Kind]] = {}
+        for kind in groups:
+            canvases.setdefault(kind[1], []).append(kind)
         self._used |= canvases.keys()
         found: dict[int, Detections] = {}
         for canvas, members in canvases.items():
             began = perf_counter()
-            boxed = [letterbox_all(stacks[size], canvas) for size in members]
+            boxed = [letterbox_all(stacks[kind], canvas) for kind in members]
             resized = perf_counter()
             raw = self.backend.detect_there(joined([pixels for pixels, _ in boxed]))
             detected = perf_counter()
             faces = iter(faces_in(raw, self.lane, canvas, (self._min_score, self._max_iou)))
-            for size, (_, fit) in zip(members, boxed, strict=True):
-                for slot in groups[size]:
+            for kind, (_, fit) in zip(members, boxed, strict=True):
+                for slot in groups[kind]:
                     found[slot] = in_picture(next(faces), fit, self._settings.max_faces)
             self._timer("resize", resized - began)
             self._timer("detect", detected - resized)
@@ -135,10 +141,10 @@ class DevicePipeline(FacePipeline):
         boxes = np.concatenate([faces.boxes for faces in found])
         squares = squares_around(boxes, self._margin)
         parts, order = [], []
-        for size, slots in groups.items():
+        for kind, slots in groups.items():
             mine = np.flatnonzero(np.isin(owners, slots))
             which = np.searchsorted(slots, owners[mine])
-            parts += self._cut(stacks[size], which, squares[mine])
+            parts += self._cut(stacks[kind], which, squares[mine])
             order.append(mine)
         crops = joined(parts)
         sharpness = blur_all(crops, self._margin)
@@ -155,6 +161,8 @@ class DevicePipeline(FacePipeline):
         return self._cuts.run(len(squares), lambda a, b: crop_all(pictures, which[a:b], squares[a:b], self._side))
 
 
-_Groups = dict[tuple[int, int], list[int]]
-"""Size (width, height), px, to the places of the pictures that have it, ascending."""
-_Stacks = dict[tuple[int, int], Pixels]
+_Kind = tuple[tuple[int, int], tuple[int, int]]
+"""Size of a picture and of its canvas, each (width, height), px."""
+_Groups = dict[_Kind, list[int]]
+"""To the places of the pictures of a kind, ascending."""
+_Stacks = dict[_Kind, Pixels]

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.geometry import FloatArray, Letterbox
+from common.geometry import FloatArray
 from common.images import Picture
 from common.models.decode import Detections, decode
 from common.models.manifest import ModelVersion
 from common.models.preprocess import blur_scale, choose_canvas, face_crops, letterbox
 from workers.backends.backend import Backend
+from workers.infer.vision.assembly import assemble, in_picture
+from workers.infer.vision.canvas import CANVASES, Canvases, canvases_of
 from workers.infer.vision.face import Face
 from workers.infer.vision.readable import Readable
-
-LONG_SIDE_PX = 640
-CANVASES = ((640, 384), (640, 480), (640, 640), (384, 640), (480, 640))
-"""Canvas sizes (width, height), px: 16:9, 4:3 and square, lying and standing."""
-
 
 StageTimer = Callable[[str, float], None]
 """Told the name of a stage and how many seconds it took."""
@@ -46,7 +42,7 @@ class PipelineSettings:
     min_score: float | None = None
     max_iou: float | None = None
     max_faces: int = 100
-    canvases: tuple[tuple[int, int], ...] = CANVASES
+    canvases: Canvases = CANVASES
 
 
 class FacePipeline:
@@ -100,8 +96,17 @@ class FacePipeline:
         Raises:
             ValueError: A picture has another shape or type, or ``sizes`` another length; nothing was computed.
         """
-        full = check_pictures(pictures, sizes)
-        found = self._detect(pictures)
+        return self._read(pictures, check_pictures(pictures, sizes), [self._settings.canvases] * len(pictures))
+
+    def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
+        """Find and classify the faces of decoded frames, each on a canvas of its own long side; else as `read`."""
+        pictures, sizes = [frame.picture for frame in frames], [frame.size for frame in frames]
+        return self._read(pictures, check_pictures(pictures, sizes), [canvases_of(f.long_side_px) for f in frames])
+
+    def _read(
+        self, pictures: Sequence[Picture], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
+    ) -> list[list[Face]]:
+        found = self._detect(pictures, canvases)
         began = perf_counter()
         crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
         together = np.concatenate(crops) if crops else np.empty((0, self._side, self._side, 3), np.uint8)
@@ -113,12 +118,10 @@ class FacePipeline:
         sizes_px = [(p.shape[1], p.shape[0]) for p in pictures]
         return assemble(sizes_px, full, found, probabilities, sharpness)
 
-    def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
-        """Find and classify the faces of decoded frames; as `read` otherwise."""
-        return self.read([frame.picture for frame in frames], [frame.size for frame in frames])
-
     def find(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Find the faces of each picture from a score of ``min_score`` on, without classifying them.
+
+        Small pictures that are made for people are searched this way, on the usual canvases whatever the settings say.
 
         Args:
             pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
@@ -127,12 +130,22 @@ class FacePipeline:
         Returns:
             One for each picture, in px of the picture.
         """
-        return self._detect(pictures, min_score)
+        return self._detect(pictures, [CANVASES] * len(pictures), min_score)
 
     @property
     def min_score(self) -> float:
         """The detector's confidence, 0..1, from which on something counts as a face."""
         return self._min_score
+
+    @property
+    def canvases(self) -> Canvases:
+        """Canvas sizes (width, height), px, that `read` looks at pictures on."""
+        return self._settings.canvases
+
+    def on(self, canvases: Canvases) -> FacePipeline:
+        """Give a pipeline that is like this one but for the canvases that `read` uses."""
+        settings = replace(self._settings, canvases=canvases)
+        return type(self)(self.backend, self.detector, self.classifier, settings, self._timer)
 
     def canvases_used(self) -> tuple[tuple[int, int], ...]:
         """List the canvases (width, height), px, that pictures needed so far; any thread may ask."""
@@ -146,12 +159,14 @@ class FacePipeline:
         lying = [(width, height) for width, height in self._settings.canvases if width >= height]
         self.backend.warm_up(sorted({*lying, *also}), batch)
 
-    def _detect(self, pictures: Sequence[Picture], min_score: float | None = None) -> list[Detections]:
+    def _detect(
+        self, pictures: Sequence[Picture], canvases: Sequence[Canvases], min_score: float | None = None
+    ) -> list[Detections]:
         """Give each picture's faces in the picture's own pixels."""
         least = self._min_score if min_score is None else min_score
         groups: dict[tuple[int, int], list[int]] = {}
-        for index, picture in enumerate(pictures):
-            canvas = choose_canvas((picture.shape[1], picture.shape[0]), self._settings.canvases)
+        for index, (picture, allowed) in enumerate(zip(pictures, canvases, strict=True)):
+            canvas = choose_canvas((picture.shape[1], picture.shape[0]), allowed)
             groups.setdefault(canvas, []).append(index)
         self._used |= groups.keys()
         found: dict[int, Detections] = {}
@@ -183,47 +198,6 @@ def check_pictures(pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]]
     if len(full) != len(pictures):
         raise ValueError(f"{len(full)} sizes for {len(pictures)} pictures")
     return full
-
-
-def in_picture(faces: Detections, fit: Letterbox, limit: int) -> Detections:
-    """Carry the best ``limit`` faces from canvas px to picture px."""
-    return Detections(
-        fit.to_picture(faces.boxes[:limit]), faces.scores[:limit], fit.to_picture(faces.landmarks[:limit])
-    )
-
-
-def assemble(
-    sizes: Sequence[tuple[int, int]],
-    full: Sequence[tuple[int, int]],
-    found: Sequence[Detections],
-    probabilities: FloatArray,
-    sharpness: FloatArray,
-) -> list[list[Face]]:
-    """Put together what was found in pictures of ``sizes`` px, in px of the ``full`` frames behind them."""
-    counts = [len(faces.boxes) for faces in found]
-    if not any(counts):
-        return [[] for _ in found]
-    ratios = [(width / own[0], height / own[1]) for own, (width, height) in zip(sizes, full, strict=True)]
-    scales = np.repeat(np.array(ratios, np.float32), counts, axis=0)
-    boxes = np.concatenate([faces.boxes for faces in found]) * np.tile(scales, 2)
-    points = np.concatenate([faces.landmarks for faces in found]) * scales[:, None]
-    scores = np.concatenate([faces.scores for faces in found])
-    columns = (boxes, scores, probabilities, points, sharpness)
-    # Python's own numbers at once: taking them out of arrays one by one costs more than all that is computed here.
-    made = iter([_face(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
-    return [list(islice(made, count)) for count in counts]
-
-
-def _face(box: list[float], score: float, probabilities: list[float], points: list[list[float]], blur: float) -> Face:
-    x1, y1, x2, y2 = box
-    mask, no_mask, incorrect = (round(min(1.0, max(0.0, value)), 6) for value in probabilities)
-    return Face(
-        (x1, y1, x2, y2),
-        round(min(1.0, max(0.0, score)), 6),
-        (mask, no_mask, incorrect),
-        tuple((x, y) for x, y in points),
-        blur,
-    )
 
 
 def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:

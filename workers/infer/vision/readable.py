@@ -21,3 +21,7 @@ class Readable(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Full (width, height) of the frame, px."""
+
+    @property
+    def long_side_px(self) -> int:
+        """Long side of the canvas on which its faces are looked for, px."""
