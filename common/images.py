@@ -13,6 +13,8 @@ from common.errors import FrameRejectedError
 Picture = NDArray[np.uint8]
 MAX_SIDE_PX = 8192
 MIN_SIDE_PX = 8
+MOST_BILINEAR = 2.2
+"""Up to this factor a whole picture shrinks bilinearly; a little above 2, so that 2688 px become 1280 that way."""
 
 
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:
@@ -32,6 +34,29 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     return np.asarray(
         cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8
     )
+
+
+def scale(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Resize a whole picture: bilinear unless it shrinks to less than half, then averaging.
+
+    Averaging over a number of pixels that is not whole takes six times as long. Up to a half it hardly differs: of each
+    pair of pixels that meet in one, the nearer has 0.75 of the weight instead of 0.67 where three become two.
+
+    Args:
+        picture: uint8, (H, W, 3), BGR, not empty.
+        size: Wanted (width, height), px, of about the same shape.
+
+    Returns:
+        uint8, (height, width, 3), BGR; the picture itself where the size is right already.
+    """
+    if not bilinear_suffices((picture.shape[1], picture.shape[0]), size):
+        return resize(picture, size)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def bilinear_suffices(have: tuple[int, int], want: tuple[int, int]) -> bool:
+    """Say whether a picture that becomes another size, both (width, height) px, keeps what bilinear would skip."""
+    return have != want and max(have[0] / want[0], have[1] / want[1]) <= MOST_BILINEAR
 
 
 def paste(picture: Picture, canvas: Picture) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from common import jpeg
+from common.images import scale
 from producers.sources.source import Image, SourceFrame
 
 THUMBNAIL_WIDTH_PX = 320
@@ -43,9 +44,9 @@ def thumbnail(frame: SourceFrame) -> Image:
         assert frame.jpeg is not None, "a frame has a picture or a JPEG"  # noqa: S101 - the type's own promise
         image = jpeg.decode_grey(frame.jpeg, reduce=_reduction(frame.width))
     height, width = image.shape[:2]
-    scale = THUMBNAIL_WIDTH_PX / width
-    if scale < 1:
-        size = (THUMBNAIL_WIDTH_PX, max(1, round(height * scale)))
+    ratio = THUMBNAIL_WIDTH_PX / width
+    if ratio < 1:
+        size = (THUMBNAIL_WIDTH_PX, max(1, round(height * ratio)))
         image = _uint8(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     return image if image.ndim == 2 else _uint8(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
 
@@ -63,7 +64,7 @@ def fit(image: Image, width: int) -> Image:
     if have <= width:
         return image
     height = max(1, round(image.shape[0] * width / have))
-    return _uint8(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+    return scale(image, (width, height))
 
 
 def _reduction(width: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.geometry import Letterbox, square_around
-from common.images import Picture, crop, paste, resize
+from common.images import Picture, crop, paste, scale
 
 BLUR_SIDE_PX = 112
 """Crops of this side tell sharpness in the unit of events and thresholds, whatever side a classifier takes."""
@@ -41,7 +41,7 @@ def letterbox(picture: Picture, canvas: tuple[int, int], out: Picture | None = N
     """
     fit = Letterbox.fit((picture.shape[1], picture.shape[0]), canvas)
     target = np.empty((canvas[1], canvas[0], 3), np.uint8) if out is None else out
-    paste(resize(picture, (fit.width, fit.height)), target)
+    paste(scale(picture, (fit.width, fit.height)), target)
     return target, fit
 
 

@@ -28,8 +28,8 @@ def check(summary: dict[str, object], status: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_the_events_of_the_demo_equal_the_truth() -> None:
-    """With the usual keys, as its users start it; no test looks for a run with these."""
-    with StationRun("demo", "--seconds", "25", MASKWATCH_PREFIX="") as run:
+    """With the usual keys and canvas, as its users start it; no test looks for a run with these."""
+    with StationRun("demo", "--seconds", "25", MASKWATCH_PREFIX="", MASKWATCH_INFER_LONG_SIDE_PX="") as run:
         until(lambda: run.violations("started"), 60)
         assert all(len(event["traceparent"]) == 55 for event in run.violations("started"))
         summary, status = run.summary(120)

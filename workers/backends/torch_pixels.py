@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.geometry import FloatArray, Letterbox
+from common.images import bilinear_suffices
 from common.models.preprocess import blur_scale
 
 Pixels = Tensor
@@ -34,23 +35,25 @@ def letterbox_all(pictures: Pictures, canvas: tuple[int, int]) -> tuple[Tensor, 
         uint8, (B, height, width, 3), BGR, and the letterbox of all.
     """
     fit = Letterbox.fit((pictures.shape[3], pictures.shape[2]), canvas)
-    small = resize_all(pictures, (fit.width, fit.height))
+    small = resize_all(pictures, (fit.width, fit.height), whole=True)
     canvases = torch.zeros((len(pictures), canvas[1], canvas[0], 3), dtype=torch.uint8, device=pictures.device)
     canvases[:, : fit.height, : fit.width] = _interleaved(small)
     return canvases, fit
 
 
-def resize_all(pictures: Pictures, size: tuple[int, int]) -> Pictures:
+def resize_all(pictures: Pictures, size: tuple[int, int], *, whole: bool = False) -> Pictures:
     """Resize pictures to (width, height) px, as ``images.resize`` does; themselves where the size is right.
 
-    Both sides shrink, or both grow: where one does either, OpenCV mixes its two ways in one of its own.
+    Both sides shrink, or both grow: where one does either, OpenCV mixes its two ways in one of its own. ``whole``: as
+    ``images.scale`` does.
     """
     width, height = size
     if pictures.shape[2:] == (height, width):
         return pictures
     kind = _precision(pictures.device)
-    rows = _whole_axis(pictures.shape[2], height, pictures.device)
-    columns = _whole_axis(pictures.shape[3], width, pictures.device)
+    bilinear = whole and bilinear_suffices((pictures.shape[3], pictures.shape[2]), size)
+    rows = _whole_axis(pictures.shape[2], height, pictures.device, bilinear=bilinear)
+    columns = _whole_axis(pictures.shape[3], width, pictures.device, bilinear=bilinear)
     return _bytes(rows @ pictures.to(kind) @ columns.T)
 
 
@@ -130,9 +133,9 @@ def _precision(device: torch.device) -> torch.dtype:
 
 
 @functools.lru_cache(maxsize=256)
-def _whole_axis(length: int, size: int, device: torch.device) -> Tensor:
+def _whole_axis(length: int, size: int, device: torch.device, *, bilinear: bool) -> Tensor:
     axis = torch.tensor([[0.0, length, 0.0, size]], device=device)
-    return _weights(axis, size, length)[0]
+    return _weights(axis, size, length, bilinear=bilinear)[0]
 
 
 def _placed(squares: FloatArray, width: int, height: int, side: int) -> tuple[FloatArray, FloatArray]:
@@ -157,13 +160,14 @@ def _placed(squares: FloatArray, width: int, height: int, side: int) -> tuple[Fl
     return columns, rows
 
 
-def _weights(axis: Tensor, side: int, length: int) -> Tensor:
+def _weights(axis: Tensor, side: int, length: int, *, bilinear: bool = False) -> Tensor:
     """Make the matrices of an axis: averaging where it shrinks, bilinear where it grows.
 
     Args:
         axis: float32, (K, 4): source px [first, last), then place and size in the result, px.
         side: Result's length, px.
         length: Source's length, px.
+        bilinear: Bilinear where it shrinks, too.
 
     Returns:
         (K, side, length), half precision on CUDA; rows outside [place, place + size) are 0.
@@ -176,5 +180,5 @@ def _weights(axis: Tensor, side: int, length: int) -> Tensor:
     shares = (torch.minimum(source + 1, low + step) - torch.maximum(source, low)).clamp(min=0) / step
     centre = torch.minimum(torch.maximum(low + step / 2 - 0.5, first), last - 1)
     hats = (1 - (source - centre).abs()).clamp(min=0)
-    chosen = torch.where(step >= 1, shares, hats) * ((wanted >= 0) & (wanted < size))
+    chosen = torch.where((step >= 1) & (not bilinear), shares, hats) * ((wanted >= 0) & (wanted < size))
     return chosen.to(_precision(axis.device))
