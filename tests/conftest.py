@@ -13,6 +13,14 @@ from common.partition import Keys
 from tests.brokers import Brokers, fresh_keys, open_brokers
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and those of whole stations in one for all: two would not get two cores."""
+    for item in items:
+        together = "stations" if item.path.parent.name == "e2e" else item.path.name
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def broker_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPair]:
     """The embedded frames and state brokers that all tests share; to harm one, take a `private_broker`."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from workers.infer.vision.canvas import LONG_SIDE_PX
+
 BUCKETS: tuple[tuple[str, float, float], ...] = (
     ("<16", 0, 16),
     ("16-32", 16, 32),
@@ -67,6 +69,7 @@ class Survey:
         faces: All faces found.
         closer: Of the faces that a second look at twice the size finds, how many there were, and how many of them the
             usual look found too.
+        detect_px: Long side at which faces were looked for.
         trouble: Why it ended early; empty where it did not.
     """
 
@@ -81,6 +84,7 @@ class Survey:
     sharpness: list[float] = field(default_factory=list)
     faces: list[FaceSample] = field(default_factory=list)
     closer: tuple[int, int] = (0, 0)
+    detect_px: int = LONG_SIDE_PX
     trouble: str = ""
 
 
@@ -130,6 +134,7 @@ def figures(survey: Survey, recall: Mapping[str, float] | None) -> dict[str, Any
             "own_rate": survey.own_rate,
         },
         "published": {"width": survey.published[0], "height": survey.published[1]},
+        "detect_px": survey.detect_px,
         "seconds": _round(survey.seconds),
         "pictures": survey.looked_at,
         "brightness": _spread(survey.lumas),

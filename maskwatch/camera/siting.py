@@ -13,6 +13,9 @@ from workers.judge.votes import SHARP_BLUR
 Weight = Literal["good", "note", "must"]
 GOOD_PX, ENOUGH_PX = 48.0, 32.0
 """Faces of this size (longer side, px of the published picture) are judged well; below the second, often not at all."""
+PLAIN_PX = 32.0
+"""Faces of this size on the detector's canvas are found as often as larger ones; see docs/models.md."""
+LEAST_DETECT_PX, MOST_DETECT_PX = 256, 1920
 _FROM_ABOVE, _FROM_BELOW = 0.72, 0.32
 _DIM, _DARK_FACE, _GLARE = 60.0, 55.0, 205.0
 _FEW_FACES = 20
@@ -50,7 +53,7 @@ def advise(figures: Mapping[str, Any]) -> list[Advice]:
             "at most 30° off their way and 2–2.5 m high."
         )
         return [Advice("must", words, seen), *light]
-    found = [advice for rule in (_size, _finding, _turn, _height) for advice in rule(figures)]
+    found = [advice for rule in (_size, _finding, _effort, _turn, _height) for advice in rule(figures)]
     if figures["faces"] < _FEW_FACES:
         found = [replace(advice, weight="note") if advice.weight == "must" else advice for advice in found]
         words = "Check again for longer, or at a busier time: the figures rest on few faces."
@@ -95,8 +98,22 @@ def _finding(figures: Mapping[str, Any]) -> list[Advice]:
     )
     if look["share"] < 0.8:
         words = "Narrow the view to the way people take: faces far away are in the picture, but too small to be found."
+        twice = 2 * figures["detect_px"]
+        if twice <= min(MOST_DETECT_PX, max(figures["published"]["width"], figures["published"]["height"])):
+            words += f" Or set detect_px: {twice} in the plan, for four times the detector's work."
         return [Advice("must" if look["share"] < 0.6 else "note", words, reason)]
     return [Advice("good", "Faces in view are found.", reason)]
+
+
+def _effort(figures: Mapping[str, Any]) -> list[Advice]:
+    """Say where a smaller canvas would do; where the usual look already misses faces it would not."""
+    half, missed = figures["detect_px"] // 2, (figures["second_look"]["share"] or 1.0) < 0.95
+    least = figures["detector_px"]["p10"]
+    if missed or half % 32 or half < LEAST_DETECT_PX or least < 2 * PLAIN_PX:
+        return []
+    reason = f"nine of ten faces are at least {least:.0f} px where the detector looks, and {PLAIN_PX:.0f} px are plenty"
+    words = f"Faces are large: detect_px: {half} in the plan would find them, too, for a quarter of the work."
+    return [Advice("good", words, reason)]
 
 
 def _turn(figures: Mapping[str, Any]) -> list[Advice]:

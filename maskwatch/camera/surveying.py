@@ -106,6 +106,7 @@ class Surveyor:
         self._zones = zones
         usual = looker.pipeline
         self._usual = usual if camera.detect_px is None else usual.on(canvases_of(camera.detect_px))
+        self.survey.detect_px = max(map(max, self._usual.canvases))
         self._closer = usual.on(tuple((2 * width, 2 * height) for width, height in self._usual.canvases))
 
     def run(self, seconds: float, stop: StopSignal) -> None:

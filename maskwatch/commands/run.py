@@ -67,13 +67,14 @@ def demo(
     view: bool = _VIEW,
     view_port: int = _VIEW_PORT,
     backend: str = _BACKEND,
+    fps: float = typer.Option(8.0, "--fps", min=3, max=25, help="Frames a second of each camera."),
 ) -> None:
     """Run four synthetic cameras through the whole pipeline and compare its events with the scene's truth."""
     from maskwatch.run.demo import run_demo
     from maskwatch.run.running import RunOptions
 
     options = RunOptions(seconds, summary == SummaryForm.JSON, workers, view_port if view else None, backend, None)
-    raise typer.Exit(run_demo(options))
+    raise typer.Exit(run_demo(options, fps))
 
 
 def producer(

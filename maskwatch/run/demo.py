@@ -11,16 +11,15 @@ from maskwatch.run.oracle import Comparison, compare, expected_episodes
 from maskwatch.run.running import RunOptions, RunReport, print_summary, run
 
 CAMERAS = ("concourse", "gates", "platform", "arrivals")
-FPS = 8.0
 
 
-def run_demo(options: RunOptions) -> int:
-    """Run the demo and sum it up.
+def run_demo(options: RunOptions, fps: float) -> int:
+    """Run the demo with so many frames a second of each camera, and sum it up.
 
     Returns:
         0 where every frame is accounted for and the events are exactly what the truth asks for, else 1.
     """
-    plan = demo_plan(time.time())
+    plan = demo_plan(time.time(), fps)
     report = run(plan, options, "maskwatch demo · four synthetic cameras")
     comparison = compare_with_truth(plan, report)
     summary = report.summary | truth_figures(comparison)
@@ -29,14 +28,14 @@ def run_demo(options: RunOptions) -> int:
     return 0 if summary["unaccounted"] == 0 and comparison.agrees else 1
 
 
-def demo_plan(epoch: float) -> SitePlan:
+def demo_plan(epoch: float, fps: float) -> SitePlan:
     """Make the demo's site plan; the scenes' clocks show 0 at Unix time ``epoch``, s."""
     cameras = [
         Camera(
             id=name,
             name=name.capitalize(),
             source=f"synthetic:{name}?seed={number + 1}&epoch={epoch:.3f}",
-            fps=FPS,
+            fps=fps,
             width=960,
         )
         for number, name in enumerate(CAMERAS)

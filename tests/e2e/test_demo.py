@@ -17,6 +17,9 @@ from tests.brokers import fresh_keys
 from tests.e2e.station_run import ROOT, StationRun
 from tests.waiting import until
 
+DEMO = ("demo", "--fps", "5")
+"""Fewer frames than usual, since two cores that may be slow ones are shared with other tests."""
+
 
 def check(summary: dict[str, object], status: int) -> None:
     assert summary["unaccounted"] == 0
@@ -29,7 +32,7 @@ def check(summary: dict[str, object], status: int) -> None:
 @pytest.mark.timeout(150)
 def test_the_events_of_the_demo_equal_the_truth() -> None:
     """With the usual keys and canvas, as its users start it; no test looks for a run with these."""
-    with StationRun("demo", "--seconds", "25", MASKWATCH_PREFIX="", MASKWATCH_INFER_LONG_SIDE_PX="") as run:
+    with StationRun(*DEMO, "--seconds", "25", MASKWATCH_PREFIX="", MASKWATCH_INFER_LONG_SIDE_PX="") as run:
         until(lambda: run.violations("started"), 60)
         assert all(len(event["traceparent"]) == 55 for event in run.violations("started"))
         summary, status = run.summary(120)
@@ -44,7 +47,7 @@ def test_the_events_of_the_demo_equal_the_truth() -> None:
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("victim", ["infer", "judge", "producer", "frames", "state"])
 def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> None:
-    with StationRun("demo", "--seconds", "25") as run:
+    with StationRun(*DEMO, "--seconds", "25") as run:
         until(lambda: run.violations("started"), 60)
         process = run.find_broker(victim) if victim in ("frames", "state") else run.find(victim)
         assert process is not None
@@ -57,7 +60,7 @@ def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_an_interrupt_ends_a_run_in_order_with_its_summary_and_leaves_no_process() -> None:
-    with StationRun("demo") as run:
+    with StationRun(*DEMO) as run:
         until(run.events, 60)
         children = psutil.Process(run.process.pid).children(recursive=True)
         run.process.send_signal(signal.SIGINT)
@@ -69,7 +72,7 @@ def test_an_interrupt_ends_a_run_in_order_with_its_summary_and_leaves_no_process
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_run_that_is_killed_takes_its_brokers_and_roles_along() -> None:
-    with StationRun("demo") as run:
+    with StationRun(*DEMO) as run:
         until(lambda: run.find("producer"), 60)
         children = psutil.Process(run.process.pid).children(recursive=True)
         run.process.kill()
@@ -83,7 +86,7 @@ def test_a_page_port_that_is_taken_is_named() -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        with StationRun("demo", "--view", "--view-port", str(port)) as run:
+        with StationRun(*DEMO, "--view", "--view-port", str(port)) as run:
             _, err = run.process.communicate(timeout=50)
     assert run.process.returncode == 2
     assert str(port) in err
@@ -94,7 +97,7 @@ def test_a_page_port_that_is_taken_is_named() -> None:
 @pytest.mark.timeout(120)
 def test_commands_in_another_terminal_find_the_run_and_its_events() -> None:
     """They find it by its keys among all that run on this machine; `test_neighbour` tells which of several."""
-    with StationRun("demo") as run:
+    with StationRun(*DEMO) as run:
         until(run.events, 60)
         ours = {"MASKWATCH_PREFIX": run.prefix}
         tail = [sys.executable, "-m", "maskwatch", "events", "tail", "--from", "0", "--no-follow", "--json"]
@@ -117,7 +120,7 @@ def test_a_run_on_brokers_given_by_url_accounts_for_its_own_frames_only(broker_p
     }
     captured = []
     for _ in range(2):
-        with StationRun("demo", "--seconds", "6", **given) as run:
+        with StationRun(*DEMO, "--seconds", "6", **given) as run:
             summary, _ = run.summary(90)
             assert not run.started_a_broker
         assert summary["unaccounted"] == 0

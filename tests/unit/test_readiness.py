@@ -102,6 +102,18 @@ def test_faults_of_the_picture_are_named() -> None:
     assert "frames a second" not in advise(slow)[1]
 
 
+def test_a_larger_canvas_is_offered_where_faces_are_missed_and_a_smaller_one_where_all_are_large() -> None:
+    far, near, crowd, already = survey(px=20), survey(detector_px=70), survey(detector_px=70), survey(detector_px=70)
+    far.closer, crowd.closer, already.detect_px = (40, 20), (40, 34), 320
+    assert "detect_px: 1280 in the plan" in advise(far)[1]
+    far.detect_px = 1280
+    assert "detect_px" not in advise(far)[1]
+    verdict, _, advice = advise(near)
+    assert verdict == "ready"
+    assert [one.weight for one in advice if "detect_px: 320" in one.words] == ["good"]
+    assert not [one for other in (survey(), crowd, already) for one in advise(other)[2] if "detect_px" in one.words]
+
+
 def test_few_faces_are_no_verdict_and_none_say_what_to_try() -> None:
     assert advise(survey(5, px=12))[0] == "unclear"
     none = advise(survey(0))
