@@ -38,7 +38,7 @@ class InferSettings(BaseSettings):
         ge=256,
         le=1920,
         multiple_of=32,
-        description="Long side at which faces are looked for.",
+        description="Long side at which faces are looked for, a multiple of 32.",
     )
     batch_size: int = Field(default=16, ge=1, le=256, description="Frames of a full batch.")
     max_wait_s: float = Field(default=0.02, ge=0, le=5, description="Longest that a frame waits for company.")
