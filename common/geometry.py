@@ -45,6 +45,8 @@ def suppress_overlaps(boxes: NDArray[np.floating], scores: NDArray[np.floating],
     Returns:
         intp, (K,), indices of the kept boxes, best first.
     """
+    if len(scores) < 2:
+        return np.arange(len(scores))
     order = np.argsort(-np.asarray(scores), kind="stable")
     overlap = iou_matrix(boxes, boxes)
     alive = np.ones(len(order), bool)

@@ -168,6 +168,37 @@ def detector(
 
 
 @app.command()
+def focus(
+    run: Run,
+    scenes: Scenes = [],  # noqa: B006 (typer copies it)
+    packs: Packs = [],  # noqa: B006 (typer copies it)
+    detector: Annotated[Path | None, typer.Option(help="Detector version; the bundled one if not given.")] = None,
+    side: Annotated[int | None, typer.Option(help="Side of the square canvas, px, a multiple of 64.")] = None,
+    mosaic: Annotated[float | None, typer.Option(help="Share of canvases that show four pictures.")] = None,
+    second_look: Annotated[
+        Path | None, typer.Option(help="Overlooked faces and places that are none (JSON lines), in training pictures.")
+    ] = None,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    rate: Rate = None,
+    weight_decay: WeightDecay = None,
+    patience: Patience = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    device: Device = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train what tells at a glance where small faces may be; the detector itself stays as it is."""
+    given = dict(locals())
+    from trainer.runs import run_focus
+    from trainer.settings import FocusSettings
+
+    settings = settings_of(FocusSettings, given)
+    print_json(guarded(lambda stop: run_focus(settings, stop)))
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes: which public setting each reproduces, and its options."""
     from trainer.learning.recipes import recipe_table
@@ -220,23 +251,35 @@ def score(
 @app.command()
 def release(
     run: Run,
-    kind: Annotated[str, typer.Option(help="detector or classifier.")],
+    kind: Annotated[
+        str, typer.Option(help="detector, classifier; focus or quick: the version it learnt from, with it.")
+    ],
     version: Annotated[str, typer.Option(help="Name of the version, e.g. 1.")],
     into: Annotated[Path, typer.Option(help="Folder of the version: manifest, ONNX, safetensors, model card.")],
     metrics: Annotated[Path | None, typer.Option(help="What `score` printed, for the manifest.")] = None,
+    sure: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="quick: below this probability the classifier is asked.")
+    ] = 0.98,
 ) -> None:
     """Make a version of a finished run: safetensors, ONNX, manifest and model card, checked against each other."""
     from trainer.release.finished_run import release_run
+    from trainer.release.focus import release_focus
     from trainer.release.notes import standard_notes
+    from trainer.release.quick import release_quick
 
-    if kind not in {"detector", "classifier"}:
-        raise typer.BadParameter(f"{kind!r} is neither detector nor classifier", param_hint="--kind")
-    sort: Kind = "detector" if kind == "detector" else "classifier"
+    if kind not in {"detector", "classifier", "focus", "quick"}:
+        raise typer.BadParameter(f"{kind!r} is none of detector, classifier, focus, quick", param_hint="--kind")
+    sort: Kind = "classifier" if kind in {"classifier", "quick"} else "detector"
     words = ["--run", run.name, "--kind", kind, "--version", version, "--into", into.name]
     notes = standard_notes(sort, version, shlex.join(["maskwatch", "train", "release", *words]))
     if metrics:
         notes["metrics"] = {"val": _part_of(metrics, "detection" if sort == "detector" else "verdicts")}
-    manifest = guarded(lambda _stop: release_run(run, sort, into, notes))
+    if kind == "focus":
+        manifest = guarded(lambda _stop: release_focus(run, into, notes))
+    elif kind == "quick":
+        manifest = guarded(lambda _stop: release_quick(run, sure, into, notes))
+    else:
+        manifest = guarded(lambda _stop: release_run(run, sort, into, notes))
     print_json(
         {"released": manifest.identity, "into": str(into), "bytes": sum(blob.size for blob in manifest.blobs.values())}
     )

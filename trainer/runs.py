@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common.errors import TrainingError
-from common.models.manifest import Kind
+from common.models.focus import FocusHead
+from common.models.manifest import Kind, bundled
 from common.models.networks import build_classifier, build_detector
 from common.models.torch_load import fill
 from common.models.yunet import YuNet
@@ -26,6 +27,7 @@ from trainer.learning.checkpoint import NAME as CHECKPOINT
 from trainer.learning.classifier import ClassifierTask, normalised, predict
 from trainer.learning.detector import DetectorTask, as_planes
 from trainer.learning.fit import History, Task, fit
+from trainer.learning.focus import FocusTask
 from trainer.learning.patience import NAME as BEST
 from trainer.learning.patience import Patience
 from trainer.learning.reference import check_reference, reference_beside
@@ -34,10 +36,11 @@ from trainer.learning.weights import start_backbone
 from trainer.release.finished_run import network_of
 from trainer.run_page import write_page
 from trainer.scores import plots
-from trainer.settings import ClassifierSettings, DetectorSettings
+from trainer.settings import ClassifierSettings, DetectorSettings, FocusSettings
 
 console = Console(stderr=True)
 StopQuestion = Callable[[], bool]
+AnySettings = ClassifierSettings | DetectorSettings | FocusSettings
 SETTINGS, START, HISTORY = "settings.json", "start.txt", "history.json"
 SHAPE = ("architecture", "dense", "side", "margin", "frozen_stem")  # what a resumed run must share with its beginning
 
@@ -58,7 +61,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def start(settings: ClassifierSettings | DetectorSettings) -> torch.device:
+def start(settings: AnySettings) -> torch.device:
     """Set up threads, seed and run folder; the settings are kept in the folder.
 
     Raises:
@@ -83,7 +86,7 @@ def start(settings: ClassifierSettings | DetectorSettings) -> torch.device:
     return device
 
 
-def check_resume(settings: ClassifierSettings | DetectorSettings) -> None:
+def check_resume(settings: AnySettings) -> None:
     """Refuse to go on with a run of another kind or shape of network.
 
     Raises:
@@ -98,7 +101,7 @@ def check_resume(settings: ClassifierSettings | DetectorSettings) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise TrainingError(f"{path}: cannot be read: {error}") from error
     now = {key: getattr(settings, key, None) for key in SHAPE}
-    if isinstance(settings, DetectorSettings):
+    if not isinstance(settings, ClassifierSettings):
         del now["side"]  # any canvas will do
     differing = [f"{key} {before[key]} there, {value} now" for key, value in now.items() if before[key] != value]
     if differing:
@@ -176,6 +179,25 @@ def run_detector(settings: DetectorSettings, should_stop: StopQuestion = lambda:
     return keep_report(settings.run, report, history)
 
 
+def run_focus(settings: FocusSettings, should_stop: StopQuestion = lambda: False) -> dict[str, Any]:
+    """Train the focus head of a detector and score it; returns the report, which is also in the run folder.
+
+    Raises:
+        TrainingError: The data, the detector or the run folder cannot be used; finished checkpoints stay.
+    """
+    device, skips = start(settings), Skips()
+    scenes = [scene for index in settings.scenes for scene in read_scenes(index)]
+    if not scenes:
+        raise TrainingError("no data: give --scenes or --pack")
+    detector = load_teacher(settings.detector or bundled("detector"), "detector")
+    task = FocusTask(FocusHead(detector.neck.width), detector, scenes, settings, skips, device)
+    history = fit(task, settings.schedule, settings.run, should_stop)
+    if should_stop():
+        return stopped(settings.run, len(history))
+    report = {**_epochs(task, settings, history), "skipped": skips.listed, **task.evaluate()}
+    return keep_report(settings.run, report, history)
+
+
 def _lesson(task: ClassifierTask | DetectorTask, prepare: Callable[[Tensor], Tensor]) -> Task:
     """Give the task itself, or the lesson of its stem.
 
@@ -212,9 +234,7 @@ def load_detector(network: YuNet, path: Path) -> None:
         raise TrainingError(f"{path}: {error}") from error
 
 
-def _epochs(
-    task: ClassifierTask | DetectorTask, settings: ClassifierSettings | DetectorSettings, history: History
-) -> dict[str, int]:
+def _epochs(task: Task, settings: AnySettings, history: History) -> dict[str, int]:
     about = {"epochs": len(history), "seed": settings.schedule.seed}
     if settings.schedule.patience:
         patience = Patience(settings.run, settings.schedule.patience, *task.watched)

@@ -83,6 +83,22 @@ class ClassifierSettings(BaseModel):
     schedule: Schedule = Schedule(rate=7e-4)
 
 
+class FocusSettings(BaseModel):
+    """A run of the focus head: what tells, at a glance, where small faces may be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
+    run: Path = Field(description="Run folder: checkpoints, curves, reports.")
+    detector: Path | None = Field(None, description="Detector version that it reads; none means the bundled one.")
+    side: int = Field(640, ge=256, le=1024, multiple_of=64, description="Side of the square canvas, px; half is seen.")
+    mosaic: float = Field(0.7, ge=0, le=1, description="Share of canvases that show four pictures.")
+    second_look: Path | None = Field(
+        None, description="Faces that nobody boxed and places that are none, JSON lines; training pictures only."
+    )
+    schedule: Schedule = Schedule(epochs=12, batch=16, rate=3e-3, weight_decay=1e-3)
+
+
 class DetectorSettings(BaseModel):
     """A run of the detector."""
 

@@ -31,6 +31,9 @@ class Detections:
     landmarks: FloatArray
 
 
+NOTHING = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+
+
 @functools.lru_cache(maxsize=64)
 def grid(canvas: tuple[int, int]) -> FloatArray:
     """Give the grid points of a canvas in the order of the raw output.
@@ -76,6 +79,8 @@ def decode(raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float,
 
 def _decode_one(raw: NDArray[np.floating], points: FloatArray, min_score: float, max_iou: float) -> Detections:
     chosen = np.flatnonzero(raw[:, 0] >= min_score)
+    if not len(chosen):
+        return NOTHING
     return settle(raw[chosen], points[chosen], max_iou)
 
 

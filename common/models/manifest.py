@@ -17,7 +17,7 @@ from common.models.probe import Probe
 from common.models.safetensors_header import check_safetensors_header
 
 Kind = Literal["detector", "classifier"]
-BlobName = Literal["onnx", "safetensors"]
+BlobName = Literal["onnx", "safetensors", "glance", "quick"]
 LABELS: tuple[str, str, str] = ("mask", "no_mask", "incorrect")
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
@@ -71,6 +71,20 @@ class ClassifierInput(_Strict):
     layout: Literal["NHWC uint8"] = "NHWC uint8"
 
 
+class GlanceFacts(_Strict):
+    """How a detector is used at a glance, where its version holds a graph for that."""
+
+    focus: float = Field(gt=0, lt=1, description="From this chance of a small face on, a place is looked at.")
+    probe: Probe
+
+
+class QuickFacts(_Strict):
+    """How the small network that a classifier's version may hold is used: it is asked first."""
+
+    sure: float = Field(gt=0, lt=1, description="A face whose highest probability is below goes to the classifier.")
+    probe: Probe
+
+
 class Manifest(_Strict):
     """Everything a worker and a reader must know about one version."""
 
@@ -92,6 +106,8 @@ class Manifest(_Strict):
     )
     blobs: dict[BlobName, Blob]
     probe: Probe
+    glance: GlanceFacts | None = Field(None, description="Detector: facts of the blob `glance`, if there is one.")
+    quick: QuickFacts | None = Field(None, description="Classifier: facts of the blob `quick`, if there is one.")
     metrics: dict[str, JsonValue] = {}
     training_data: list[str] = Field(default=[], description="Data sets with their licences or terms.")
     weaknesses: list[str] = []
@@ -106,6 +122,11 @@ class Manifest(_Strict):
             raise ValueError(f"classes: {self.classes} instead of {LABELS}")
         if "onnx" not in self.blobs or "safetensors" not in self.blobs:
             raise ValueError("blobs: both onnx and safetensors are needed")
+        for name, facts, kind in (("glance", self.glance, "detector"), ("quick", self.quick, "classifier")):
+            if (name in self.blobs) != (facts is not None):
+                raise ValueError(f"{name}: the blob and what is said of it go together")
+            if facts is not None and self.kind != kind:
+                raise ValueError(f"{name}: a {self.kind} has none")
         return self
 
     @property

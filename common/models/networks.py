@@ -110,10 +110,14 @@ class DetectorGraph(nn.Module):
         Columns: 0 score in 0..1 (root of class times objectness), 1..4 box deltas, 5..14 landmark deltas, 15 objectness
         """
         weights = next(self.network.parameters())
-        logits = self.network(images.permute(0, 3, 1, 2).to(weights.dtype)).float()
-        objectness = torch.sigmoid(logits[..., 1:2])
-        score = torch.sqrt(torch.sigmoid(logits[..., 0:1]) * objectness)
-        return torch.cat([score, logits[..., 2:], objectness], dim=-1)
+        return detections_of(self.network(images.permute(0, 3, 1, 2).to(weights.dtype)).float())
+
+
+def detections_of(logits: Tensor) -> Tensor:
+    """Map the detector's logits and deltas, float (B, N, 16), to what `DetectorGraph` answers."""
+    objectness = torch.sigmoid(logits[..., 1:2])
+    score = torch.sqrt(torch.sigmoid(logits[..., 0:1]) * objectness)
+    return torch.cat([score, logits[..., 2:], objectness], dim=-1)
 
 
 class ClassifierGraph(nn.Module):

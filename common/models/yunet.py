@@ -102,6 +102,7 @@ class Neck(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.width = width
         self.lateral_convs = nn.ModuleList(SeparableUnit(width, width) for _ in STRIDES)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:

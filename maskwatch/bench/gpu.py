@@ -25,7 +25,7 @@ from workers.infer.vision.decoding import decode_frame
 from workers.infer.vision.devicedecoder import DecodingNotes, DeviceDecoder
 from workers.infer.vision.devicepipeline import DevicePipeline
 from workers.infer.vision.opening import hardware_for, pipeline_for
-from workers.infer.vision.pipeline import FacePipeline
+from workers.infer.vision.pipeline import FacePipeline, PipelineSettings
 from workers.infer.vision.readable import Readable
 
 SIZE = (1280, 720)
@@ -101,7 +101,7 @@ class GpuBench:
         there = decoded(decoder, files)
         here = [decode_frame(data) for data in files]
         with closing(_reference(models)) as backend:
-            found = FacePipeline(backend, *models).look(here)
+            found = FacePipeline(backend, *models, PipelineSettings(glance=False, quick=False)).look(here)
             name = backend.name
         pixels = [
             float(np.abs(a.picture.astype(np.int16) - b.picture).mean()) for a, b in zip(there, here, strict=True)

@@ -85,6 +85,8 @@ class Production:
                 min_score=min(LOWEST_SCORE, at_work) if self.every_score else at_work,
                 max_iou=settings.max_iou,
                 canvases=canvases_of(self.long_side_px),
+                glance=settings.glance,
+                quick=settings.quick,
                 max_faces=MOST_UNSURE if self.every_score else PipelineSettings().max_faces,
             ),
         )  # fmt: skip

@@ -25,6 +25,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "maskwatch/doctor/checkup.py",
     ),
     "torch": (
+        "common/models/focus.py",
         "common/models/networks.py",
         "common/models/stems.py",
         "common/models/yunet.py",

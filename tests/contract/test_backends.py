@@ -13,7 +13,7 @@ import torch
 
 from common.errors import BackendError, BlobMismatchError, ManifestError, ProbeError
 from common.models.manifest import bundled, load_version
-from workers.backends.backend import Backend, BackendOptions, Pixels, load_models, open_backend
+from workers.backends.backend import Backend, BackendOptions, Pixels, glancing, load_models, open_backend, quick
 
 ON_DEVICE = "tests.infer_backends:on_device"
 KINDS = ["openvino", "torch-cpu", ON_DEVICE, *(["torch-cuda"] if torch.cuda.is_available() else [])]
@@ -181,3 +181,35 @@ def test_an_unwritable_cache_folder_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     options = BackendOptions(cache_dir=tmp_path / "file" / "cache")
     assert open_backend("openvino", *load_models(), options).name.startswith("openvino-cpu")
+
+
+def test_a_glance_is_answered_alike_alone_and_among_others(backend: Backend) -> None:
+    glances = glancing(backend, load_models()[0])
+    if glances is None:
+        pytest.skip("this backend does not glance")
+    canvases = pictures(6, (320, 192))
+    together, alone = glances.glance(canvases), [glances.glance(canvases[k : k + 1])[0] for k in range(6)]
+    assert together.shape == (6, 40 * 24 + 20 * 12 + 10 * 6, 17)
+    assert np.abs(together - np.stack(alone)).max() <= (0.05 if backend.reduced else 1e-3) * (
+        1 + np.abs(together).max()
+    )
+    assert ((together[..., 16] >= 0) & (together[..., 16] <= 1)).all()
+    assert (together[:, 40 * 24 :, 16] == 0).all()
+    detected = backend.detect(canvases)
+    assert (np.abs(together[..., :16] - detected) / (1 + np.abs(detected))).max() <= (0.1 if backend.reduced else 2e-3)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        glances.glance(np.zeros((1, 100, 320, 3), np.uint8))
+
+
+def test_the_small_network_answers_alike_alone_and_among_others(backend: Backend) -> None:
+    small = quick(backend, load_models()[1])
+    if small is None:
+        pytest.skip("this backend has no small network")
+    crops = pictures(23, (SIDE, SIDE))
+    together = small.classify_quick(crops)
+    assert np.allclose(together.sum(axis=1), 1, atol=0.01)
+    some = [0, 15, 16, 19, 22]
+    alone = [small.classify_quick(crops[k : k + 1])[0] for k in some]
+    assert np.abs(together[some] - np.stack(alone)).max() <= (0.05 if backend.reduced else 1e-3)
+    with pytest.raises(ValueError, match="crops: "):
+        small.classify_quick(np.zeros((1, SIDE + 8, SIDE, 3), np.uint8))

@@ -29,7 +29,8 @@ def refused(folder: Path, *, expected: VersionRef | None = None) -> VersionRefus
 def test_the_bundled_release_passes(kind: Any) -> None:
     package = examine(bundled(kind))
     assert package.ref.kind == kind
-    assert set(package.files) == {"manifest.json", "README.md", "model.onnx", "weights.safetensors"}
+    beside = {"detector": "glance.onnx", "classifier": "quick.onnx"}[kind]
+    assert set(package.files) == {"manifest.json", "README.md", "model.onnx", "weights.safetensors", beside}
     assert examine(bundled(kind)).ref == package.ref
 
 

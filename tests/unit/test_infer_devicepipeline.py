@@ -24,7 +24,7 @@ from workers.infer.vision.deviceframe import DeviceFrame
 from workers.infer.vision.devicepipeline import DevicePipeline
 from workers.infer.vision.face import Face
 from workers.infer.vision.opening import pipeline_for
-from workers.infer.vision.pipeline import FacePipeline
+from workers.infer.vision.pipeline import FacePipeline, PipelineSettings
 from workers.infer.vision.readable import Readable
 
 
@@ -43,7 +43,8 @@ def frames() -> list[bytes]:
 @functools.cache
 def host_faces() -> list[list[Face]]:
     backend = open_backend("torch", *load_models(), BackendOptions(device="cpu"))
-    found = FacePipeline(backend, *load_models()).look([decode_frame(data) for data in frames()])
+    pipeline = FacePipeline(backend, *load_models(), PipelineSettings(glance=False, quick=False))
+    found = pipeline.look([decode_frame(data) for data in frames()])
     backend.close()
     return found
 

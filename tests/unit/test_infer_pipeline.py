@@ -14,13 +14,14 @@ from torch import Tensor
 import producers
 from common import jpeg
 from common.images import Picture, resize
-from workers.backends.backend import BackendOptions, Pixels, Scores, load_models
+from workers.backends.backend import BackendOptions, Pixels, Scores, glancing, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
 from workers.backends.torch_backend import TorchBackend
 from workers.infer.vision.canvas import canvases_of
 from workers.infer.vision.decoding import DecodedFrame
 from workers.infer.vision.face import Face
 from workers.infer.vision.opening import pipeline_for
+from workers.infer.vision.patches import PATCH_PX
 from workers.infer.vision.pipeline import FacePipeline, PipelineSettings, blur_of
 
 Make = Callable[..., FacePipeline]
@@ -39,6 +40,11 @@ class Counting(OpenVinoBackend):
         self.calls.append(("detect", len(canvases)))
         self.canvases.append((canvases.shape[2], canvases.shape[1]))
         return super().detect(canvases)
+
+    def glance(self, canvases: Pixels) -> Scores:
+        self.calls.append(("glance", len(canvases)))
+        self.canvases.append((canvases.shape[2], canvases.shape[1]))
+        return super().glance(canvases)
 
     def classify(self, crops: Pixels) -> Scores:
         self.calls.append(("classify", len(crops)))
@@ -122,7 +128,7 @@ def test_lists_come_back_in_order_whatever_the_sizes(pipeline: Make) -> None:
 
 
 def test_each_canvas_costs_one_call_and_all_faces_together_one(kind: str, pipeline: Make) -> None:
-    reader = pipeline()
+    reader = pipeline(PipelineSettings(glance=False, quick=False))
     backend(kind).calls.clear()
     reader.read([scene(), scene((640, 480), (100, 100), 250), scene(), scene((720, 1280), (200, 700))])
     assert sorted(backend(kind).calls) == [("classify", 4), ("detect", 1), ("detect", 1), ("detect", 2)]
@@ -193,7 +199,7 @@ def test_each_frame_is_looked_at_on_the_canvas_of_its_camera(kind: str, pipeline
         DecodedFrame(half, 1280, 720, 320),
     ]
     backend(kind).canvases.clear()
-    found = pipeline().look(frames)
+    found = pipeline(PipelineSettings(glance=False)).look(frames)
     assert sorted(backend(kind).canvases) == [(320, 192), (640, 384), (960, 576)]
     assert [len(faces) for faces in found] == [1, 1, 1, 1]
     usual, small, large, again = (faces[0] for faces in found)
@@ -209,3 +215,72 @@ def test_a_pipeline_on_other_canvases_looks_for_pictures_of_people_on_the_usual_
     if kind == "host":
         small.find([scene()], 0.3)
         assert backend(kind).canvases[1:] == [(640, 384)]
+
+
+def test_a_large_face_is_found_at_a_glance(pipeline: Make) -> None:
+    near, host = scene(), backend("host")
+    reader = pipeline_for(host, load_models())
+    host.calls.clear()
+    host.canvases.clear()
+    (face,) = reader.read([near])[0]
+    assert host.calls[0] == ("glance", 1)
+    assert host.canvases[0] == (320, 192)
+    assert (640, 384) not in host.canvases
+    (whole,) = pipeline(PipelineSettings(glance=False)).read([near])[0]
+    assert overlap(face, whole) > 0.8
+
+
+def test_a_small_face_is_looked_at_in_a_patch() -> None:
+    host, far = backend("host"), scene(side=80)
+    reader = pipeline_for(host, load_models())
+    host.canvases.clear()
+    (face,) = reader.read([far])[0]
+    assert set(host.canvases) == {(320, 192), (PATCH_PX, PATCH_PX)}
+    (whole,) = pipeline_for(host, load_models(), PipelineSettings(glance=False)).read([far])[0]
+    assert overlap(face, whole) > 0.8
+    assert abs(face.score - whole.score) < 0.1
+    assert np.abs(np.array(face.landmarks) - np.array(whole.landmarks)).max() < 4
+
+
+def test_the_patches_of_many_frames_are_looked_at_together_and_go_to_their_own() -> None:
+    host = backend("host")
+    places = [(100, 100), (900, 500), (40, 600), (640, 300)]
+    reader = pipeline_for(host, load_models())
+    host.calls.clear()
+    found = reader.read([scene(at=place, side=90) for place in places])
+    assert [name for name, _ in host.calls][:2] == ["glance", "detect"]
+    assert "detect" not in [name for name, _ in host.calls][2:]
+    for (face,), (x, y) in zip(found, places, strict=True):
+        assert x < (face.box[0] + face.box[2]) / 2 < x + 90
+        assert y < (face.box[1] + face.box[3]) / 2 < y + 90
+
+
+def test_a_frame_full_of_places_is_looked_at_whole_beside_one_that_is_not() -> None:
+    host, side = backend("host"), resize(portrait(), (80, 80))
+    crowd = on_grey(side, (1280, 720), (20, 20))
+    for row in range(5):
+        for column in range(9):
+            crowd[20 + 140 * row : 100 + 140 * row, 20 + 140 * column : 100 + 140 * column] = side
+    reader = pipeline_for(host, load_models())
+    host.canvases.clear()
+    many, one = reader.read([crowd, scene(side=80)])
+    assert (640, 384) in host.canvases
+    assert len(many) == len(pipeline_for(host, load_models(), PipelineSettings(glance=False)).read([crowd])[0]) == 45
+    assert len(one) == 1
+
+
+def test_a_warm_pipeline_has_compiled_what_a_glance_needs() -> None:
+    fresh = Counting()
+    reader = FacePipeline(fresh, *load_models())
+    reader.warm_up(4)
+    ready = set(fresh.canvases)
+    fresh.canvases.clear()
+    reader.read([scene(), scene(side=80), scene((640, 480), (100, 100), 250), scene((640, 640), (100, 100), 250)])
+    assert set(fresh.canvases) <= ready
+
+
+def test_a_backend_that_does_not_glance_looks_at_everything() -> None:
+    there = TorchBackend(*load_models(), BackendOptions(device="cpu"))
+    assert glancing(there, load_models()[0]) is None
+    (face,) = FacePipeline(there, *load_models()).read([scene(side=80)])[0]
+    assert face.score > 0.7

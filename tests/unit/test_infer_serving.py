@@ -24,7 +24,7 @@ from workers.infer.versions.remembrance import Remembrance
 from workers.infer.versions.rollout import wanted
 from workers.infer.versions.serving import Choice, Serving
 from workers.infer.vision.face import Face
-from workers.infer.vision.pipeline import no_timer
+from workers.infer.vision.timing import no_timer
 
 D1, D2 = VersionRef("detector", "d1", "1" * 64), VersionRef("detector", "d2", "2" * 64)
 C1, C2 = VersionRef("classifier", "c1", "3" * 64), VersionRef("classifier", "c2", "4" * 64)

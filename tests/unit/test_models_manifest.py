@@ -16,6 +16,7 @@ from common.models.manifest import Kind, bundled, load_version
 from common.models.probe import Probe
 from common.models.safetensors_header import check_safetensors_header
 
+PROBE = load_version(bundled("detector"), "detector").manifest.probe.model_dump()
 KINDS: tuple[Kind, ...] = ("detector", "classifier")
 
 
@@ -96,6 +97,9 @@ def test_a_detector_is_no_classifier() -> None:
         ({"format": 2}, "format"),
         ({"temperature": 0}, "temperature"),
         ({"blobs": {"onnx": {"file": "../m.onnx", "sha256": "0" * 64, "size": 1}}}, "plain file name"),
+        ({"glance": None}, "glance: the blob and what is said of it go together"),
+        ({"quick": {"sure": 0.9, "probe": PROBE}}, "quick: the blob and what is said of it go together"),
+        ({"glance": {"focus": 1.5, "probe": PROBE}}, r"glance\.focus"),
     ],
 )
 def test_a_wrong_manifest_is_refused_by_key(detector: Path, changes: dict[str, Any], words: str) -> None:

@@ -19,13 +19,13 @@ def export_onnx(graph: nn.Module, kind: Kind, side: int = 112) -> bytes:
     """Export a serving graph.
 
     Args:
-        graph: ``DetectorGraph`` or ``ClassifierGraph`` in evaluation mode.
-        kind: Which of the two.
+        graph: ``DetectorGraph``, ``GlanceGraph`` or ``ClassifierGraph`` in evaluation mode.
+        kind: Whose; a glance is a detector's.
         side: Side of the classifier's crops, px.
 
     Returns:
-        The ONNX file: detector ``images`` uint8 (B, H, W, 3) to ``raw`` float (B, N, 16); classifier ``crops`` uint8
-        (N, side, side, 3) to ``probabilities`` float (N, 3).
+        The ONNX file: detector ``images`` uint8 (B, H, W, 3) to ``raw`` float (B, N, 16 or 17); classifier ``crops``
+        uint8 (N, side, side, 3) to ``probabilities`` float (N, 3).
     """
     batch = torch.export.Dim("batch", min=1, max=1024)
     if kind == "detector":

@@ -140,8 +140,8 @@ def _write(
     check_onnx(onnx, probe)
     directory.mkdir(parents=True, exist_ok=True)
     blobs = {
-        "safetensors": _store(directory / "weights.safetensors", save_safetensors(_half_tensors(network))),
-        "onnx": _store(directory / "model.onnx", onnx),
+        "safetensors": store_blob(directory / "weights.safetensors", save_safetensors(_half_tensors(network))),
+        "onnx": store_blob(directory / "model.onnx", onnx),
     }
     manifest = Manifest(
         version=notes.version, parameters=sum(p.numel() for p in network.parameters()), blobs=blobs, probe=probe,
@@ -177,9 +177,10 @@ def _half_tensors(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _store(path: Path, data: bytes) -> Blob:
+def store_blob(path: Path, data: bytes) -> Blob:
+    """Write a file of a version and give what its manifest says of it."""
     replace_file(path, data)
     return Blob(file=path.name, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
 
-__all__ = ["Kind", "ReleaseNotes", "release_classifier", "release_detector"]
+__all__ = ["Kind", "ReleaseNotes", "make_probe", "release_classifier", "release_detector", "store_blob"]

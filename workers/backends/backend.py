@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from common.errors import BackendError, ProbeError
 from common.log import Log
 from common.models.decode import COLUMNS, grid
-from common.models.manifest import ModelVersion, bundled, check_probe, load_version
+from common.models.manifest import ModelVersion, bundled, load_version
+from common.models.probe import Probe
 
 _DRIVER_MARKS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 _log = Log("infer")
@@ -71,6 +72,49 @@ class Backend(Protocol):
         """Give memory and device back."""
 
 
+@runtime_checkable
+class Glancing(Protocol):
+    """What a backend may offer beside: the detector at a glance, for versions that hold a graph for it."""
+
+    def glance(self, canvases: Pixels) -> Scores:
+        """Run the detector and its focus head.
+
+        Args:
+            canvases: uint8, (B, H, W, 3), BGR, B at least 1; H and W multiples of 32.
+
+        Returns:
+            float32, (B, N, 17): the raw output of `Backend.detect`, then the chance, 0..1, that a small face lies in
+            the cell of each point of stride 8; 0 for the other points.
+
+        Raises:
+            ValueError: Another shape or type; nothing was computed.
+        """
+
+    def warm_up_glance(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:
+        """Prepare for glances at these canvases, (width, height) px, and for batches of up to ``batch``."""
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """What a backend may offer beside: a small network that is asked first, for versions that hold one."""
+
+    def classify_quick(self, crops: Pixels) -> Scores:
+        """Run the small network on the classifier's own crops; else as `Backend.classify`, but for no empty batch."""
+
+    def warm_up_quick(self) -> None:
+        """Prepare for batches of any size."""
+
+
+def quick(backend: Backend, classifier: ModelVersion) -> Quick | None:
+    """Give the backend as one that can be asked quickly, if it and the classifier can."""
+    return backend if classifier.manifest.quick is not None and isinstance(backend, Quick) else None
+
+
+def glancing(backend: Backend, detector: ModelVersion) -> Glancing | None:
+    """Give the backend as one that glances, if it and the detector can."""
+    return backend if detector.manifest.glance is not None and isinstance(backend, Glancing) else None
+
+
 @dataclass(frozen=True, slots=True)
 class BackendOptions:
     """How a backend may use the machine.
@@ -122,17 +166,23 @@ def open_backend(
     options = options or BackendOptions()
     backend = _factory(name, options)(detector, classifier, options)
     try:
-        _check_probe(detector, backend.detect(detector.manifest.probe.pixels()), backend)
-        _check_probe(classifier, backend.classify(classifier.manifest.probe.pixels()), backend)
+        _answers(detector.manifest.probe, backend.detect(detector.manifest.probe.pixels()), detector, backend)
+        glances, facts = glancing(backend, detector), detector.manifest.glance
+        if glances is not None and facts is not None:
+            _answers(facts.probe, glances.glance(facts.probe.pixels()), detector, backend)
+        asks, small = quick(backend, classifier), classifier.manifest.quick
+        if asks is not None and small is not None:
+            _answers(small.probe, asks.classify_quick(small.probe.pixels()), classifier, backend)
+        _answers(classifier.manifest.probe, backend.classify(classifier.manifest.probe.pixels()), classifier, backend)
     except BaseException:
         backend.close()
         raise
     return backend
 
 
-def _check_probe(version: ModelVersion, outputs: Scores, backend: Backend) -> None:
+def _answers(probe: Probe, outputs: Scores, version: ModelVersion, backend: Backend) -> None:
     try:
-        check_probe(version.manifest, outputs, reduced=backend.reduced)
+        probe.check(outputs, reduced=backend.reduced)
     except ProbeError as error:
         raise ProbeError(f"{version.directory}: {error}") from error
 

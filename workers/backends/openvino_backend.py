@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 
 from common.errors import BackendError, ManifestError
-from common.models.manifest import ModelVersion
+from common.models.manifest import BlobName, ModelVersion
 from workers.backends.backend import (
     BackendOptions,
     Pixels,
@@ -23,10 +25,11 @@ from workers.backends.backend import (
 from workers.backends.compiled import CompiledCache
 from workers.backends.openvino_graph import REWRITES, simplify
 
-# Measured (ADR 50): canvases one by one are as fast as four at once, and each size of batch keeps activations of its
-# own. Crops are fastest from 8 on. A network compiled for a free batch size takes a tenth (detector) to a half
-# (classifier) longer.
-DETECT_PIECES = (1,)
+# Measured (ADR 50, 53): large canvases one by one are as fast as four at once, and each size of batch keeps activations
+# of its own; small ones gain a quarter. Crops are fastest from 8 on. A network compiled for a free batch size takes a
+# tenth (detector) to a half (classifier) longer.
+DETECT_PIECES, DETECT_PIECES_SMALL = (1,), (4, 1)
+SMALL_CANVAS_PX2 = 320 * 192
 CLASSIFY_PIECES = (16, 4, 1)
 
 
@@ -47,8 +50,11 @@ class OpenVinoBackend:
         self.name = "openvino-cpu-bf16" if self.reduced else "openvino-cpu"
         self._side = classifier.classifier_input.side
         self._settings = _settings(options, self.reduced)
-        self._versions = {"detector": detector, "classifier": classifier}
-        self._blobs = {kind: version.read("onnx") for kind, version in self._versions.items()}
+        self._sources = {"detector": Source.of(detector, "onnx"), "classifier": Source.of(classifier, "onnx")}
+        if detector.manifest.glance is not None:
+            self._sources["glance"] = Source.of(detector, "glance")
+        if classifier.manifest.quick is not None:
+            self._sources["quick"] = Source.of(classifier, "quick")
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._cache = CompiledCache(options.cache_dir, self._machine())
 
@@ -57,7 +63,12 @@ class OpenVinoBackend:
         check_canvases(canvases)
         if not len(canvases):
             return no_detections(canvases)
-        return self._run("detector", canvases, DETECT_PIECES)
+        return self._run("detector", canvases, _pieces(canvases.shape[2], canvases.shape[1]))
+
+    def glance(self, canvases: Pixels) -> Scores:
+        """Run the detector at a glance; see `Glancing.glance`."""
+        check_canvases(canvases)
+        return self._run("glance", canvases, _pieces(canvases.shape[2], canvases.shape[1]))
 
     def classify(self, crops: Pixels) -> Scores:
         """Run the classifier; see `Backend.classify`."""
@@ -66,13 +77,29 @@ class OpenVinoBackend:
             return np.empty((0, 3), np.float32)
         return self._run("classifier", crops, CLASSIFY_PIECES)
 
+    def classify_quick(self, crops: Pixels) -> Scores:
+        """Run the small network; see `Quick.classify_quick`."""
+        check_crops(crops, self._side)
+        return self._run("quick", crops, CLASSIFY_PIECES)
+
     def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002 - pieces are fixed
         """Compile and run every shape that batches of any size can need."""
         for width, height in canvases:
-            for piece in DETECT_PIECES:
+            for piece in _pieces(width, height):
                 self.detect(np.zeros((piece, height, width, 3), np.uint8))
         for piece in CLASSIFY_PIECES:
             self.classify(np.zeros((piece, self._side, self._side, 3), np.uint8))
+
+    def warm_up_glance(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002
+        """Compile and run every shape that glances of any number can need; see `Glancing.warm_up_glance`."""
+        for width, height in canvases:
+            for piece in _pieces(width, height):
+                self.glance(np.zeros((piece, height, width, 3), np.uint8))
+
+    def warm_up_quick(self) -> None:
+        """Compile and run every shape that batches of any size can need."""
+        for piece in CLASSIFY_PIECES:
+            self.classify_quick(np.zeros((piece, self._side, self._side, 3), np.uint8))
 
     def close(self) -> None:
         """Let the compiled networks go."""
@@ -97,7 +124,8 @@ class OpenVinoBackend:
         return network
 
     def _compile(self, kind: str, shape: tuple[int, ...]) -> Any:
-        key = f"{self._versions[kind].manifest.blobs['onnx'].sha256} {shape}"
+        source = self._sources[kind]
+        key = f"{source.sha256} {shape}"
         kept = self._cache.get(key)
         if kept is not None:
             try:
@@ -105,19 +133,19 @@ class OpenVinoBackend:
             except RuntimeError:
                 pass  # made by a library that calls itself the same and is another
         try:
-            network = self._core.compile_model(self._read(kind, shape), "CPU", self._settings)
+            network = self._core.compile_model(self._read(source, shape), "CPU", self._settings)
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1]
-            raise ManifestError(f"{self._versions[kind].onnx_path}: OpenVINO cannot use it: {first}") from error
+            raise ManifestError(f"{source.path}: OpenVINO cannot use it: {first}") from error
         self._cache.put(key, _exported(network))
         return network
 
-    def _read(self, kind: str, shape: tuple[int, ...]) -> Any:
-        model = self._core.read_model(BytesIO(self._blobs[kind]))
+    def _read(self, source: Source, shape: tuple[int, ...]) -> Any:
+        model = self._core.read_model(BytesIO(source.data))
         for node in model.get_ops():
             # A rectifier may turn a NaN into 0, so that an answer that is finite proves nothing.
             if node.get_type_name() == "Constant" and not _finite(node):
-                raise ManifestError(f"{self._versions[kind].onnx_path}: {node.get_friendly_name()} is not finite")
+                raise ManifestError(f"{source.path}: {node.get_friendly_name()} is not finite")
         model.reshape(list(shape))
         simplify(model)
         return model
@@ -126,6 +154,35 @@ class OpenVinoBackend:
         settings = json.dumps(self._settings, sort_keys=True)
         processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
         return "\n".join((openvino.__version__, processor, settings, REWRITES))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The bytes of one network of a version.
+
+    Attributes:
+        data: An ONNX file.
+        sha256: Of it, lower-case hexadecimal.
+        path: Where it came from, for messages.
+    """
+
+    data: bytes
+    sha256: str
+    path: Path
+
+    @classmethod
+    def of(cls, version: ModelVersion, name: BlobName) -> Source:
+        """Read a blob of a version.
+
+        Raises:
+            BlobMismatchError: It is not what the version promises.
+        """
+        blob = version.manifest.blobs[name]
+        return cls(version.read(name), blob.sha256, version.directory / blob.file)
+
+
+def _pieces(width: int, height: int) -> tuple[int, ...]:
+    return DETECT_PIECES_SMALL if width * height <= SMALL_CANVAS_PX2 else DETECT_PIECES
 
 
 def _finite(constant: Any) -> bool:

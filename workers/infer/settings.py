@@ -40,6 +40,8 @@ class InferSettings(BaseSettings):
         multiple_of=32,
         description="Long side at which faces are looked for, a multiple of 32.",
     )
+    glance: bool = Field(default=True, description="Look closely only where a glance at half size leaves doubt.")
+    quick: bool = Field(default=True, description="Ask a small network first what a face wears.")
     batch_size: int = Field(default=16, ge=1, le=256, description="Frames of a full batch.")
     max_wait_s: float = Field(default=0.02, ge=0, le=5, description="Longest that a frame waits for company.")
     detector_dir: Path | None = Field(default=None, description="Folder of a detector version; else the bundled one.")
@@ -75,4 +77,6 @@ class InferSettings(BaseSettings):
 
     def pipeline(self) -> PipelineSettings:
         """Give what counts as a face."""
-        return PipelineSettings(self.min_score, self.max_iou, canvases=canvases_of(self.long_side_px))
+        return PipelineSettings(
+            self.min_score, self.max_iou, canvases=canvases_of(self.long_side_px), glance=self.glance, quick=self.quick
+        )

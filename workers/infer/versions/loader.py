@@ -15,7 +15,7 @@ from workers.infer.versions.failures import LoadError, failure_of
 from workers.infer.versions.serving import Choice, Served
 from workers.infer.versions.trial import Trial, TrialQuestion
 from workers.infer.vision.opening import pipeline_for
-from workers.infer.vision.pipeline import StageTimer, no_timer
+from workers.infer.vision.timing import StageTimer, no_timer
 
 Fetch = Callable[[VersionRef], Path]
 """Gives the folder of a version, complete and verified."""

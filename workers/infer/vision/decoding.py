@@ -12,8 +12,8 @@ from common import jpeg
 from common.errors import FrameRejectedError
 from common.images import Picture
 from workers.infer.vision.canvas import LONG_SIDE_PX
-from workers.infer.vision.pipeline import StageTimer, no_timer
 from workers.infer.vision.readable import Readable
+from workers.infer.vision.timing import StageTimer, no_timer
 
 
 class Decoder(Protocol):

@@ -20,7 +20,7 @@ from workers.backends.torch_pixels import Pixels, planes, resize_all, side_by_si
 from workers.infer.vision.canvas import LONG_SIDE_PX
 from workers.infer.vision.decoding import decode_frame, reduction
 from workers.infer.vision.deviceframe import DeviceFrame
-from workers.infer.vision.pipeline import StageTimer, no_timer
+from workers.infer.vision.timing import StageTimer, no_timer
 
 DECODE_PIECE = 128
 """Most frames in one call, which bounds the memory for pictures of full size."""

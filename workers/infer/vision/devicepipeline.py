@@ -28,11 +28,10 @@ from workers.infer.vision.face import Face
 from workers.infer.vision.pipeline import (
     FacePipeline,
     PipelineSettings,
-    StageTimer,
     check_pictures,
-    no_timer,
 )
 from workers.infer.vision.readable import Readable
+from workers.infer.vision.timing import StageTimer, no_timer
 
 if TYPE_CHECKING:
     from workers.backends.torch_backend import TorchBackend

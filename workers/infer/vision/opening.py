@@ -11,7 +11,8 @@ from workers.backends.backend import Backend
 from workers.infer.metrics import InferMetrics
 from workers.infer.settings import InferSettings
 from workers.infer.vision.decoding import Decoder, FrameDecoder
-from workers.infer.vision.pipeline import FacePipeline, PipelineSettings, StageTimer, no_timer
+from workers.infer.vision.pipeline import FacePipeline, PipelineSettings
+from workers.infer.vision.timing import StageTimer, no_timer
 
 if TYPE_CHECKING:
     from workers.infer.vision.devicedecoder import Hardware

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -11,21 +11,19 @@ from numpy.typing import NDArray
 
 from common.geometry import FloatArray
 from common.images import Picture
-from common.models.decode import Detections, decode
+from common.models.decode import Detections
 from common.models.manifest import ModelVersion
 from common.models.preprocess import blur_scale, choose_canvas, face_crops, letterbox
 from workers.backends.backend import Backend
 from workers.infer.vision.assembly import assemble, in_picture
 from workers.infer.vision.canvas import CANVASES, Canvases, canvases_of
 from workers.infer.vision.face import Face
+from workers.infer.vision.glance import worth_a_glance
+from workers.infer.vision.patches import PATCH_PX
 from workers.infer.vision.readable import Readable
-
-StageTimer = Callable[[str, float], None]
-"""Told the name of a stage and how many seconds it took."""
-
-
-def no_timer(_stage: str, _seconds: float) -> None:
-    """Time nothing."""
+from workers.infer.vision.search import FaceSearch, glancing_search
+from workers.infer.vision.timing import StageTimer, no_timer
+from workers.infer.vision.verdicts import Verdicts, quick_verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +35,17 @@ class PipelineSettings:
         max_iou: Two faces overlap by at most this, 0..1; None takes the detector's own.
         max_faces: Most faces of one picture; the best ones are kept, so that no picture holds the others up.
         canvases: Canvas sizes (width, height), px, multiples of 32.
+        glance: Whether large canvases are glanced at first, and only places that deserve it looked at; backend and
+            detector must be able to.
+        quick: Whether a small network is asked first what faces wear; backend and classifier must be able to.
     """
 
     min_score: float | None = None
     max_iou: float | None = None
     max_faces: int = 100
     canvases: Canvases = CANVASES
+    glance: bool = True
+    quick: bool = True
 
 
 class FacePipeline:
@@ -77,9 +80,12 @@ class FacePipeline:
         self._min_score = thresholds.get("score", 0.6) if settings.min_score is None else settings.min_score
         self._max_iou = thresholds.get("iou", 0.3) if settings.max_iou is None else settings.max_iou
         self._settings = settings
+        self._verdicts = (quick_verdicts(backend, classifier) if settings.quick else None) or Verdicts(backend)
         self._side = classifier.classifier_input.side
         self._margin = classifier.classifier_input.margin
         self._timer = timer
+        self._search = FaceSearch(backend.detect, self._max_iou, timer)
+        self._first = glancing_search(self._search, backend, detector, timer) if settings.glance else None
         self._used: frozenset[tuple[int, int]] = frozenset()
 
     def read(self, pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None = None) -> list[list[Face]]:
@@ -106,13 +112,13 @@ class FacePipeline:
     def _read(
         self, pictures: Sequence[Picture], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
     ) -> list[list[Face]]:
-        found = self._detect(pictures, canvases)
+        found = self._detect(pictures, canvases, self._min_score, glance=True)
         began = perf_counter()
         crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
         together = np.concatenate(crops) if crops else np.empty((0, self._side, self._side, 3), np.uint8)
         sharpness = blur_of(together, self._margin)
         cropped = perf_counter()
-        probabilities = self.backend.classify(together)
+        probabilities = self._verdicts.of(together)
         self._timer("crop", cropped - began)
         self._timer("classify", perf_counter() - cropped)
         sizes_px = [(p.shape[1], p.shape[0]) for p in pictures]
@@ -121,7 +127,8 @@ class FacePipeline:
     def find(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Find the faces of each picture from a score of ``min_score`` on, without classifying them.
 
-        Small pictures that are made for people are searched this way, on the usual canvases whatever the settings say.
+        Small pictures that are made for people are searched this way, all of them and on the usual canvases whatever
+        the settings say.
 
         Args:
             pictures: Each uint8, (H, W, 3), BGR; sizes may differ.
@@ -130,7 +137,7 @@ class FacePipeline:
         Returns:
             One for each picture, in px of the picture.
         """
-        return self._detect(pictures, [CANVASES] * len(pictures), min_score)
+        return self._detect(pictures, [CANVASES] * len(pictures), min_score, glance=False)
 
     @property
     def min_score(self) -> float:
@@ -156,14 +163,18 @@ class FacePipeline:
 
         Standing canvases are prepared by their first picture: few cameras hang that way, and a start should be quick.
         """
-        lying = [(width, height) for width, height in self._settings.canvases if width >= height]
-        self.backend.warm_up(sorted({*lying, *also}), batch)
+        shapes = {*also, *((width, height) for width, height in self._settings.canvases if width >= height)}
+        self._verdicts.warm_up()
+        large = [canvas for canvas in shapes if worth_a_glance(canvas)]
+        if self._first and large:
+            self._first.warm_up(large, batch)
+            shapes.add((PATCH_PX, PATCH_PX))
+        self.backend.warm_up(sorted(shapes), batch)
 
     def _detect(
-        self, pictures: Sequence[Picture], canvases: Sequence[Canvases], min_score: float | None = None
+        self, pictures: Sequence[Picture], canvases: Sequence[Canvases], min_score: float, *, glance: bool
     ) -> list[Detections]:
         """Give each picture's faces in the picture's own pixels."""
-        least = self._min_score if min_score is None else min_score
         groups: dict[tuple[int, int], list[int]] = {}
         for index, (picture, allowed) in enumerate(zip(pictures, canvases, strict=True)):
             canvas = choose_canvas((picture.shape[1], picture.shape[0]), allowed)
@@ -174,14 +185,10 @@ class FacePipeline:
             batch = np.empty((len(indices), canvas[1], canvas[0], 3), np.uint8)
             began = perf_counter()
             fits = [letterbox(pictures[index], canvas, batch[slot])[1] for slot, index in enumerate(indices)]
-            resized = perf_counter()
-            raw = self.backend.detect(batch)
-            detected = perf_counter()
-            for index, fit, faces in zip(indices, fits, decode(raw, canvas, least, self._max_iou), strict=True):
+            self._timer("resize", perf_counter() - began)
+            search = self._first if glance and self._first and worth_a_glance(canvas) else self._search
+            for index, fit, faces in zip(indices, fits, search.faces(batch, min_score), strict=True):
                 found[index] = in_picture(faces, fit, self._settings.max_faces)
-            self._timer("resize", resized - began)
-            self._timer("detect", detected - resized)
-            self._timer("boxes", perf_counter() - detected)
         return [found[index] for index in range(len(pictures))]
 
 

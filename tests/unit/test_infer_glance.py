@@ -1,0 +1,189 @@
+"""A glance's answers to faces and patches: pure geometry, whatever network gave them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.geometry import FloatArray
+from common.models.decode import Detections
+from workers.infer.vision.glance import (
+    CELL_PX,
+    LARGE_PX,
+    LEAST_SCORE,
+    LEAST_SCORE_SMALL,
+    SURE_SCORE,
+    Glance,
+    focus_places,
+    half_of,
+    halved,
+    plan,
+    put_together,
+    worth_a_glance,
+)
+from workers.infer.vision.patches import CUT_PX, PATCH_PX, PATCH_STEP_PX, cut, patches_over
+
+NOWHERE = np.empty((0, 4), np.float32)
+CANVAS = (640, 384)
+
+
+def detections(*faces: tuple[float, float, float, float, float]) -> Detections:
+    """Give faces of x1, y1, x2, y2, score; their landmarks lie in the middle."""
+    table = np.array(faces, np.float32).reshape(-1, 5)
+    middles = (table[:, :2] + table[:, 2:4]) / 2
+    return Detections(table[:, :4], table[:, 4], np.repeat(middles[:, None], 5, axis=1))
+
+
+def shown_whole(place: FloatArray, corner: tuple[int, int]) -> bool:
+    x1, y1, x2, y2 = place
+    return bool(
+        corner[0] <= max(x1, 0)
+        and corner[1] <= max(y1, 0)
+        and min(x2, CANVAS[0]) <= corner[0] + PATCH_PX
+        and min(y2, CANVAS[1]) <= corner[1] + PATCH_PX
+    )
+
+
+def test_a_sure_face_is_taken_at_double_its_place_and_needs_no_patch() -> None:
+    glance = plan(detections((10, 20, 30, 44, SURE_SCORE)), NOWHERE, CANVAS)
+    assert glance.patches == ()
+    assert glance.faces.boxes.tolist() == [[20, 40, 60, 88]]
+    assert glance.faces.landmarks[0, 0].tolist() == [40, 64]
+
+
+@pytest.mark.parametrize(
+    ("side", "score"),
+    [(20, SURE_SCORE - 0.01), (10, 0.95), (20, LEAST_SCORE), (19, LEAST_SCORE_SMALL), (LARGE_PX - 1, 0.5)],
+)
+def test_a_small_or_doubtful_one_is_looked_at_again_and_is_no_face_yet(side: int, score: float) -> None:
+    glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
+    assert len(glance.faces.scores) == 0
+    assert glance.patches is not None
+    assert len(glance.patches) == 1
+
+
+@pytest.mark.parametrize(("side", "score"), [(LARGE_PX, 0.5), (20, LEAST_SCORE - 0.01), (19, LEAST_SCORE)])
+def test_a_large_or_hopeless_one_is_left_as_it_is(side: int, score: float) -> None:
+    glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
+    assert glance.faces.scores.tolist() == [pytest.approx(score)]
+    assert glance.patches == ()
+
+
+def test_places_of_the_focus_map_are_its_peaks_highest_first() -> None:
+    chances = np.zeros((24, 40), np.float32)
+    chances[5, 7], chances[5, 8], chances[20, 3], chances[0, 39] = 0.6, 0.5, 0.9, 0.15
+    middles = [(x + 0.5) * CELL_PX for x in (3, 20, 7, 5)]
+    places = focus_places(chances, 0.2)
+    assert ((places[:, :2] + places[:, 2:]) / 2).ravel().tolist() == middles
+    assert len(focus_places(chances, 0.1)) == 3
+    assert focus_places(chances, 0.95).shape == (0, 4)
+
+
+def test_a_place_of_the_focus_map_is_looked_at_unless_a_face_is_known_there() -> None:
+    places = np.array([[188, 88, 212, 112], [400, 200, 424, 224]], np.float32)
+    known = detections((90, 40, 120, 70, 0.9))
+    glance = plan(known, places, CANVAS)
+    assert glance.patches is not None
+    assert len(glance.patches) == 1
+    assert shown_whole(places[1], glance.patches[0])
+    unsure = plan(detections((90, 40, 140, 90, 0.3)), places, CANVAS)
+    assert unsure.patches is not None
+    assert len(unsure.patches) == 2
+
+
+def test_neighbours_share_a_patch_and_those_afar_have_their_own() -> None:
+    near = [[300, 100, 320, 120], [340, 130, 360, 150], [310, 160, 330, 180]]
+    assert len(patches_over(np.array(near, np.float32), CANVAS) or ()) == 1
+    far = np.array([*near, [20, 20, 40, 40]], np.float32)
+    assert len(patches_over(far, CANVAS) or ()) == 2
+
+
+def test_more_patches_than_pay_mean_the_whole_canvas() -> None:
+    corners = [[x, y, x + 20, y + 20] for x in (20, 180, 340, 500) for y in (20, 300)]
+    assert patches_over(np.array(corners, np.float32), CANVAS) is None
+    assert patches_over(np.array(corners[:2], np.float32), CANVAS) is not None
+    assert patches_over(np.tile(np.array([[9, 9, 20, 20]], np.float32), (100, 1)), CANVAS) is None
+    assert patches_over(np.empty((0, 4), np.float32), CANVAS) == ()
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(-20, 630), st.floats(-20, 370), st.floats(4, 80), st.floats(4, 80)), min_size=1, max_size=12
+    )
+)
+def test_every_place_is_shown_whole_by_a_patch_inside_the_canvas(
+    found: list[tuple[float, float, float, float]],
+) -> None:
+    places = np.array([[x, y, x + width, y + height] for x, y, width, height in found], np.float32)
+    patches = patches_over(places, CANVAS)
+    if patches is None:
+        return
+    assert len(set(patches)) == len(patches)
+    for x, y in patches:
+        assert 0 <= x <= CANVAS[0] - PATCH_PX
+        assert 0 <= y <= CANVAS[1] - PATCH_PX
+        assert x % PATCH_STEP_PX == y % PATCH_STEP_PX == 0
+    for place in places:
+        assert any(shown_whole(place, corner) for corner in patches), place
+
+
+def together(faces: Detections, *looks: tuple[tuple[int, int], Detections]) -> list[list[int]]:
+    glance = Glance(faces, tuple(corner for corner, _ in looks))
+    found = put_together(glance, [look for _, look in looks], CANVAS, 0.3)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    return [[round(value) for value in box] for box in found.boxes.tolist()]
+
+
+def test_faces_of_patches_come_to_their_place_on_the_canvas() -> None:
+    look = detections((50, 60, 70, 80, 0.9))
+    glance = Glance(detections(), ((64, 96),))
+    found = put_together(glance, [look], CANVAS, 0.3)
+    assert found.boxes.tolist() == [[114, 156, 134, 176]]
+    assert found.landmarks[0, 0].tolist() == [124, 166]
+
+
+def test_a_face_seen_in_two_patches_and_at_a_glance_counts_once_at_its_best() -> None:
+    looks = [((64, 96), detections((50, 60, 70, 80, 0.9))), ((96, 96), detections((18, 60, 38, 80, 0.95)))]
+    assert together(detections((114, 156, 135, 176, 0.85)), *looks) == [[114, 156, 134, 176]]
+
+
+def test_a_face_cut_off_by_the_rim_is_left_to_another_patch_but_not_at_the_canvas_rim() -> None:
+    cut_off = detections((PATCH_PX - 30, 60, PATCH_PX - CUT_PX + 1, 90, 0.9))
+    assert together(detections(), ((64, 96), cut_off)) == []
+    assert len(together(detections(), ((CANVAS[0] - PATCH_PX, 96), cut_off))) == 1
+
+
+def test_the_visible_part_of_a_known_face_is_no_second_face() -> None:
+    """Seen with a face of 80 px at the rim of a patch: its visible half was found as a face of its own."""
+    known = detections((188, 143, 267, 236, 0.89))
+    half = ((64, 64), detections((116, 93, 150, 154, 0.84)))
+    assert together(known, half) == [[188, 143, 267, 236]]
+    beside = ((64, 64), detections((40, 40, 70, 80, 0.84)))
+    assert len(together(known, beside)) == 2
+
+
+def test_halving_keeps_places_and_fills_up_to_multiples_of_32() -> None:
+    canvas = np.zeros((1, 480, 640, 3), np.uint8)
+    canvas[0, 100:140, 200:260] = 200
+    half = halved(canvas)
+    assert half.shape == (1, 256, 320, 3)
+    assert (half[0, 50:70, 100:130] == 200).all()
+    assert half.sum() == 200 * 20 * 30 * 3
+    assert half_of((640, 480)) == (320, 256)
+
+
+def test_patches_are_views_of_their_squares() -> None:
+    canvas = np.arange(384 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(384, 640, 3)
+    (patch,) = cut(canvas, [(32, 64)])
+    assert patch.shape == (PATCH_PX, PATCH_PX, 3)
+    assert np.shares_memory(patch, canvas)
+    assert (patch[0, 0] == canvas[64, 32]).all()
+
+
+@pytest.mark.parametrize(
+    ("canvas", "worth"), [((640, 384), True), ((480, 288), True), ((448, 256), False), ((640, 128), False)]
+)
+def test_small_canvases_are_looked_at_whole_at_once(canvas: tuple[int, int], worth: bool) -> None:
+    assert worth_a_glance(canvas) is worth
