@@ -30,7 +30,8 @@ from workers.backends.openvino_graph import REWRITES, simplify
 # tenth (detector) to a half (classifier) longer.
 DETECT_PIECES, DETECT_PIECES_SMALL = (1,), (4, 1)
 SMALL_CANVAS_PX2 = 320 * 192
-CLASSIFY_PIECES = (16, 4, 1)
+CLASSIFY_PIECES, CLASSIFY_PIECES_LEFT = (16, 4, 1), (4, 1)
+"""The second where a small network is asked first: what it leaves is seldom many, and 16 at once keep 30 MB."""
 
 
 class OpenVinoBackend:
@@ -53,8 +54,10 @@ class OpenVinoBackend:
         self._sources = {"detector": Source.of(detector, "onnx"), "classifier": Source.of(classifier, "onnx")}
         if detector.manifest.glance is not None:
             self._sources["glance"] = Source.of(detector, "glance")
+        self._classify_pieces: tuple[int, ...] = CLASSIFY_PIECES
         if classifier.manifest.quick is not None:
             self._sources["quick"] = Source.of(classifier, "quick")
+            self._classify_pieces = CLASSIFY_PIECES_LEFT
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._cache = CompiledCache(options.cache_dir, self._machine())
 
@@ -75,7 +78,7 @@ class OpenVinoBackend:
         check_crops(crops, self._side)
         if not len(crops):
             return np.empty((0, 3), np.float32)
-        return self._run("classifier", crops, CLASSIFY_PIECES)
+        return self._run("classifier", crops, self._classify_pieces)
 
     def classify_quick(self, crops: Pixels) -> Scores:
         """Run the small network; see `Quick.classify_quick`."""
@@ -87,7 +90,7 @@ class OpenVinoBackend:
         for width, height in canvases:
             for piece in _pieces(width, height):
                 self.detect(np.zeros((piece, height, width, 3), np.uint8))
-        for piece in CLASSIFY_PIECES:
+        for piece in self._classify_pieces:
             self.classify(np.zeros((piece, self._side, self._side, 3), np.uint8))
 
     def warm_up_glance(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002

@@ -162,13 +162,15 @@ class FacePipeline:
         """Prepare the backend for batches of up to ``batch`` pictures of the usual shapes and canvases ``also``.
 
         Standing canvases are prepared by their first picture: few cameras hang that way, and a start should be quick.
+        Of canvases that are glanced at, only the most usual one is also prepared as a whole, for its crowded pictures.
         """
-        shapes = {*also, *((width, height) for width, height in self._settings.canvases if width >= height)}
+        lying = [(width, height) for width, height in self._settings.canvases if width >= height]
+        shapes = {*also, *lying}
         self._verdicts.warm_up()
-        large = [canvas for canvas in shapes if worth_a_glance(canvas)]
-        if self._first and large:
-            self._first.warm_up(large, batch)
-            shapes.add((PATCH_PX, PATCH_PX))
+        if self._first:
+            large = {canvas for canvas in shapes if worth_a_glance(canvas)}
+            self._first.warm_up(sorted(large), batch)
+            shapes = shapes - large | {*also, *lying[:1]} | ({(PATCH_PX, PATCH_PX)} if large else set())
         self.backend.warm_up(sorted(shapes), batch)
 
     def _detect(
