@@ -256,7 +256,10 @@ def release(
     ],
     version: Annotated[str, typer.Option(help="Name of the version, e.g. 1.")],
     into: Annotated[Path, typer.Option(help="Folder of the version: manifest, ONNX, safetensors, model card.")],
-    metrics: Annotated[Path | None, typer.Option(help="What `score` printed, for the manifest.")] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="What `score` printed, for the manifest; focus, quick: `evaluate scenes --json`."),
+    ] = None,
     sure: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="quick: below this probability the classifier is asked.")
     ] = 0.98,
@@ -272,7 +275,9 @@ def release(
     sort: Kind = "classifier" if kind in {"classifier", "quick"} else "detector"
     words = ["--run", run.name, "--kind", kind, "--version", version, "--into", into.name]
     notes = standard_notes(sort, version, shlex.join(["maskwatch", "train", "release", *words]))
-    if metrics:
+    if metrics and kind in {"focus", "quick"}:
+        notes["metrics"] = {"scenes": _figures_of(metrics)}
+    elif metrics:
         notes["metrics"] = {"val": _part_of(metrics, "detection" if sort == "detector" else "verdicts")}
     if kind == "focus":
         manifest = guarded(lambda _stop: release_focus(run, into, notes))
@@ -283,6 +288,18 @@ def release(
     print_json(
         {"released": manifest.identity, "into": str(into), "bytes": sum(blob.size for blob in manifest.blobs.values())}
     )
+
+
+def _figures_of(path: Path) -> dict[str, float]:
+    """Give the plain figures of what ``maskwatch evaluate scenes --json`` printed."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found["evaluated"] != "scenes":
+            raise ValueError(found["evaluated"])
+        return {name: value for name, value in found.items() if isinstance(value, float)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = f"{path} is not what `maskwatch evaluate scenes --json` prints: {error}"
+        raise typer.BadParameter(hint, param_hint="--metrics") from error
 
 
 def _part_of(path: Path, part: str) -> Any:

@@ -13,6 +13,9 @@ from trainer.release.card import model_card
 from trainer.release.version import check_onnx, store_blob
 
 
+COUNTED = ("skipped", "corrected", "doubted")
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What comes to a version.
@@ -48,7 +51,7 @@ def release_beside(before: ModelVersion, beside: Beside, into: Path, notes: dict
     into.mkdir(parents=True, exist_ok=True)
     blobs = {name: store_blob(into / before.manifest.blobs[name].file, content) for name, content in data.items()}
     blobs[beside.name] = store_blob(into / f"{beside.name}.onnx", beside.onnx)
-    report = {key: len(value) if isinstance(value, list) else value for key, value in beside.report.items()}
+    report = {key: len(value) if key in COUNTED else value for key, value in beside.report.items()}
     changes = {
         "version": notes["version"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
