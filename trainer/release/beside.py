@@ -12,7 +12,6 @@ from trainer.files import replace_file
 from trainer.release.card import model_card
 from trainer.release.version import check_onnx, store_blob
 
-
 COUNTED = ("skipped", "corrected", "doubted")
 
 
