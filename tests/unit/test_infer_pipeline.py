@@ -284,3 +284,13 @@ def test_a_backend_that_does_not_glance_looks_at_everything() -> None:
     assert glancing(there, load_models()[0]) is None
     (face,) = FacePipeline(there, *load_models()).read([scene(side=80)])[0]
     assert face.score > 0.7
+
+
+def test_what_frames_usually_take_is_spent_whatever_they_show() -> None:
+    host = backend("host")
+    host.calls.clear()
+    pipeline_for(host, load_models()).spend(frames=4, faces=12)
+    assert host.calls == [("glance", 4), ("detect", 1), ("classify", 2)]
+    host.calls.clear()
+    pipeline_for(host, load_models(), PipelineSettings(glance=False, quick=False)).spend(frames=4, faces=12)
+    assert host.calls == [("detect", 4), ("classify", 12)]

@@ -64,6 +64,13 @@ def test_the_classifier_rests_while_the_small_network_is_sure() -> None:
     assert both.whole == []
 
 
+def test_a_sixth_of_the_faces_is_reckoned_to_reach_the_classifier() -> None:
+    both = Both()
+    QuickVerdicts(both, both, SURE).spend(crops(*range(12)))
+    assert len(both.small) == 12
+    assert both.whole == [0, 1]
+
+
 def test_no_faces_are_no_question_to_the_small_network() -> None:
     both = Both()
     assert QuickVerdicts(both, both, SURE).of(np.empty((0, 4, 4, 3), np.uint8)).shape == (0, 3)

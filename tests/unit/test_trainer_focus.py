@@ -112,7 +112,10 @@ def test_a_run_learns_where_small_faces_are_and_becomes_a_version_of_the_same_de
     version, before = load_version(into, "detector"), load_version(bundled("detector"), "detector")
     assert version.manifest.version == "9"
     assert version.read("safetensors") == before.read("safetensors")
-    assert version.manifest.metrics["glance"]["recall_small"] > 0.5  # type: ignore[index,call-overload]
+    figures = version.manifest.metrics["glance"]
+    assert isinstance(figures, dict)
+    assert isinstance(figures["recall_small"], float)
+    assert figures["recall_small"] > 0.5
     backend = open_backend("openvino", *load_models(into), BackendOptions(threads=1))
     assert isinstance(backend, OpenVinoBackend)
     probe = before.manifest.probe

@@ -173,6 +173,15 @@ class FacePipeline:
             shapes = shapes - large | {*also, *lying[:1]} | ({(PATCH_PX, PATCH_PX)} if large else set())
         self.backend.warm_up(sorted(shapes), batch)
 
+    def spend(self, frames: int, faces: int) -> None:
+        """Have the networks do what so many frames and faces usually take, whatever they show.
+
+        Grey pictures would be done with at a glance, and grey faces would all be doubtful.
+        """
+        canvas = self._settings.canvases[0]
+        (self._first or self._search).spend(np.full((frames, canvas[1], canvas[0], 3), 90, np.uint8))
+        self._verdicts.spend(np.full((faces, self._side, self._side, 3), 90, np.uint8))
+
     def _detect(
         self, pictures: Sequence[Picture], canvases: Sequence[Canvases], min_score: float, *, glance: bool
     ) -> list[Detections]:

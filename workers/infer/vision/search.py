@@ -43,6 +43,10 @@ class FaceSearch:
         """
         return self.with_raw(self._detect, canvases, min_score)[1]
 
+    def spend(self, canvases: Canvases) -> None:
+        """Compute what canvases take."""
+        self._detect(canvases)
+
     def with_raw(
         self, network: Network, canvases: Canvases, min_score: float
     ) -> tuple[NDArray[np.float32], list[Detections]]:
@@ -90,6 +94,11 @@ class GlancingSearch:
                 found[slot] = _at_least(min_score, put_together(glance, own, canvas, self._search.max_iou))
         self._timer("boxes", perf_counter() - began)
         return [found[slot] for slot in range(len(glances))]
+
+    def spend(self, canvases: Canvases) -> None:
+        """Compute what canvases usually take: a glance at each, and a quarter of them in patches."""
+        self._backend.glance(halved(canvases))
+        self._search.spend(canvases[: -(-len(canvases) // 4)])
 
     def _glances(self, canvases: Canvases, min_score: float) -> list[Glance]:
         began = perf_counter()

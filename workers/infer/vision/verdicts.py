@@ -26,6 +26,10 @@ class Verdicts:
         """Give the probabilities of crops; see `Backend.classify`."""
         return self._classify(crops)
 
+    def spend(self, crops: Pixels) -> None:
+        """Compute what crops take."""
+        self._classify(crops)
+
     def warm_up(self) -> None:
         """Prepare what the backend's own warm-up does not."""
 
@@ -52,6 +56,11 @@ class QuickVerdicts(Verdicts):
         if len(unsure):
             answers[unsure] = super().of(crops[unsure])
         return answers
+
+    def spend(self, crops: Pixels) -> None:
+        """Compute what crops usually take: the small network for each, the classifier for one of six."""
+        self._small.classify_quick(crops)
+        super().spend(crops[: -(-len(crops) // 6)])
 
     def warm_up(self) -> None:
         """Prepare the small network."""
