@@ -18,6 +18,7 @@ from trainer.service.bench import Bench
 from trainer.service.candidate import release_candidate, stamp
 from trainer.service.case import GATE, REPORT, Case, CaseFolder, Outcome
 from trainer.service.cutting import GroupedFaces
+from trainer.service.firstreader import keep_first_reader
 from trainer.service.gate import Evidence, Verdict, decide, figures_of
 from trainer.service.gate_page import write_page
 from trainer.service.gate_plots import draw_gate
@@ -164,13 +165,15 @@ class Job:
 
     def _judge(self, case: Case, intake: Intake, versions: tuple[ModelVersion, ModelVersion]) -> dict[str, Any]:
         """Apply the gate and keep what it says, with the fates of the crops; its figures go into the version."""
-        settings = self._bench.settings
+        settings, fixed_faces = self._bench.settings, self._bench.fixed()
+        taught = [intake.learnt.faces, fixed_faces.faces]
+        versions = versions[0], keep_first_reader(*versions, taught, settings.threads)
         current, candidate = (ServedClassifier(version, settings.threads) for version in versions)
 
         def ask(faces: GroupedFaces) -> Answers:
             return Answers(faces, current.judge(faces.faces), candidate.judge(faces.faces))
 
-        fixed = ask(self._bench.fixed())
+        fixed = ask(fixed_faces)
         parts = list(slices_of(fixed, settings.gate_draws))
         new, believed = (
             slice_of(ask(faces), "held_out", name, settings.gate_draws) if len(faces) else None

@@ -1,9 +1,10 @@
-"""A classifier version as workers serve it: its ONNX file in OpenVINO, for verdicts and for the time they take."""
+"""A classifier version as workers serve it: its graphs in OpenVINO, for verdicts and for the time they take."""
 
 from __future__ import annotations
 
 import time
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,22 @@ class ServedClassifier:
     Args:
         version: Verified.
         threads: CPU threads.
+        first: The version whose small network is asked first, if it has one; the same one if not given.
 
     Raises:
-        BlobMismatchError: The file changed since the version was verified.
+        BlobMismatchError: A file changed since the version was verified.
     """
 
-    def __init__(self, version: ModelVersion, threads: int) -> None:
+    def __init__(self, version: ModelVersion, threads: int, first: ModelVersion | None = None) -> None:
         import openvino
 
-        runtime = openvino.Core()
+        runtime, first = openvino.Core(), first or version
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         self._compiled = runtime.compile_model(runtime.read_model(version.read("onnx")), "CPU", settings)
+        self._small, self._sure = None, 0.0
+        if first.manifest.quick is not None:
+            self._small = runtime.compile_model(runtime.read_model(first.read("quick")), "CPU", settings)
+            self._sure = first.manifest.quick.sure
         self.plan = CropPlan(version.classifier_input.side, version.classifier_input.margin, PATCH_MARGIN)
 
     def judge(self, faces: FaceSet) -> NDArray[np.float32]:
@@ -42,18 +48,27 @@ class ServedClassifier:
         crops = crops_of(faces, self.plan)
         answers = [np.zeros((0, 3), np.float32)]
         for start in range(0, len(crops), BATCH):
-            answers.append(self._ask(crops[start : start + BATCH]))
+            part = crops[start : start + BATCH]
+            answer = self._ask(part)
+            if self._small is not None:
+                quick = _answer(self._small, part)
+                answer = np.where(quick.max(axis=1, keepdims=True) >= self._sure, quick, answer)
+            answers.append(answer)
         return np.concatenate(answers)
 
     def time_once(self) -> float:
-        """Say how long one batch takes now, s."""
+        """Say how long the classifier itself takes for one batch now, s."""
         crops = np.full((TIMED_BATCH, self.plan.side, self.plan.side, 3), 127, np.uint8)
         started = time.perf_counter()
         self._ask(crops)
         return time.perf_counter() - started
 
     def _ask(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(next(iter(self._compiled(crops).values())), np.float32)
+        return _answer(self._compiled, crops)
+
+
+def _answer(network: Any, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.array(next(iter(network(crops).values())), np.float32)
 
 
 def latency_ratio(current: ServedClassifier, candidate: ServedClassifier) -> float:
