@@ -233,7 +233,7 @@ def test_only_small_unboxed_faces_are_forgotten_ones() -> None:
         (["classifier", "--run", "x", "--dropout", "2"], "--dropout"),
         (["classifier", "--run", "x", "--architecture", "vgg"], "mobilenet_v2"),
         (["detector", "--run", "x", "--side", "100"], "--side"),
-        (["release", "--run", "x", "--kind", "both", "--version", "1", "--into", "y"], "neither detector nor"),
+        (["release", "--run", "x", "--kind", "both", "--version", "1", "--into", "y"], "is none of detector"),
     ],
 )
 def test_wrong_options_are_refused_by_name(tmp_path: Path, arguments: list[str], words: str) -> None:
