@@ -13,6 +13,7 @@ from common.models.manifest import ModelVersion, bundled
 from tests.infer_site import POISON_BGR
 from workers.backends.backend import Backend, BackendOptions, Pixels, Scores
 from workers.backends.openvino_backend import OpenVinoBackend
+from workers.infer.vision.patches import PATCH_PX
 
 
 def _poisonous(canvases: Pixels) -> bool:
@@ -20,60 +21,66 @@ def _poisonous(canvases: Pixels) -> bool:
     return bool((np.abs(middle - np.array(POISON_BGR)) < 12).all(axis=1).any()) if len(canvases) else False
 
 
-class Killing(OpenVinoBackend):
-    """Kills its process on the marked picture."""
-
-    def detect(self, canvases: Pixels) -> Scores:
-        if _poisonous(canvases):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().detect(canvases)
-
-
-class Raising(OpenVinoBackend):
-    """Raises on the marked picture."""
-
-    def detect(self, canvases: Pixels) -> Scores:
-        if _poisonous(canvases):
-            raise RuntimeError("the device does not like this picture")
-        return super().detect(canvases)
-
-
-class Hanging(OpenVinoBackend):
-    """Never comes back from the marked picture."""
-
-    def detect(self, canvases: Pixels) -> Scores:
-        if _poisonous(canvases):
-            threading.Event().wait(600)
-        return super().detect(canvases)
-
-
-class Slow(OpenVinoBackend):
-    """Takes 60 ms for each picture, once frames come."""
+class Meeting(OpenVinoBackend):
+    """Meets every picture before it is looked at, as a whole or at a glance; patches are parts of pictures met."""
 
     warm = False
+    """Whether frames come."""
 
     def warm_up(self, _canvases: object, _batch: int) -> None:
         self.warm = True
 
+    def meet(self, canvases: Pixels) -> None:
+        raise NotImplementedError
+
+    def glance(self, canvases: Pixels) -> Scores:
+        self.meet(canvases)
+        return super().glance(canvases)
+
     def detect(self, canvases: Pixels) -> Scores:
+        if canvases.shape[1:3] != (PATCH_PX, PATCH_PX):
+            self.meet(canvases)
+        return super().detect(canvases)
+
+
+class Killing(Meeting):
+    """Kills its process on the marked picture."""
+
+    def meet(self, canvases: Pixels) -> None:
+        if _poisonous(canvases):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raising(Meeting):
+    """Raises on the marked picture."""
+
+    def meet(self, canvases: Pixels) -> None:
+        if _poisonous(canvases):
+            raise RuntimeError("the device does not like this picture")
+
+
+class Hanging(Meeting):
+    """Never comes back from the marked picture."""
+
+    def meet(self, canvases: Pixels) -> None:
+        if _poisonous(canvases):
+            threading.Event().wait(600)
+
+
+class Slow(Meeting):
+    """Takes 60 ms for each picture, once frames come."""
+
+    def meet(self, canvases: Pixels) -> None:
         if self.warm:
             threading.Event().wait(0.06 * len(canvases))
-        return super().detect(canvases)
 
 
-class Broken(OpenVinoBackend):
-    """Answers its probe and then nothing more."""
+class Broken(Meeting):
+    """Answers its probes and then nothing more."""
 
-    asked = 0
-
-    def warm_up(self, _canvases: object, _batch: int) -> None:
-        """Nothing to warm."""
-
-    def detect(self, canvases: Pixels) -> Scores:
-        self.asked += 1
-        if self.asked > 1:
+    def meet(self, _canvases: Pixels) -> None:
+        if self.warm:
             raise RuntimeError("the device is gone")
-        return super().detect(canvases)
 
 
 def killing(detector: ModelVersion, classifier: ModelVersion, options: BackendOptions) -> Killing:
@@ -83,10 +90,9 @@ def killing(detector: ModelVersion, classifier: ModelVersion, options: BackendOp
 class VerySlow(Slow):
     """Takes 2 s for each batch, once frames come."""
 
-    def detect(self, canvases: Pixels) -> Scores:
+    def meet(self, _canvases: Pixels) -> None:
         if self.warm:
             threading.Event().wait(2)
-        return OpenVinoBackend.detect(self, canvases)
 
 
 def killing_on_candidates(detector: ModelVersion, classifier: ModelVersion, options: BackendOptions) -> OpenVinoBackend:

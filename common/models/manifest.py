@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from common.errors import BlobMismatchError, ManifestError
@@ -247,8 +245,3 @@ def read_manifest(path: Path) -> Manifest:
 def bundled(kind: Kind) -> Path:
     """Give the folder of the version that ships with the package."""
     return Path(__file__).parent / "release" / kind
-
-
-def check_probe(manifest: Manifest, outputs: NDArray[np.floating], *, reduced: bool = False) -> None:
-    """Compare a backend's answer to the manifest's probe; see ``Probe.check``."""
-    manifest.probe.check(outputs, reduced=reduced)

@@ -54,7 +54,7 @@ def test_a_candidate_that_agrees_with_the_small_network_keeps_it(base: ModelVers
     assert load_version(candidate.directory, "classifier").manifest == kept.manifest
     assert "quick.onnx" in (candidate.directory / "README.md").read_text()
     assert keep_first_reader(base, kept, [faces], 1) is kept
-    alone, together = ServedClassifier(candidate, 1), ServedClassifier(kept, 1)
+    alone, together = ServedClassifier(candidate, 1), ServedClassifier(kept, 1, first=kept)
     assert (together.judge(faces).argmax(axis=1) == alone.judge(faces).argmax(axis=1)).all()
 
 

@@ -168,7 +168,8 @@ class Job:
         settings, fixed_faces = self._bench.settings, self._bench.fixed()
         taught = [intake.learnt.faces, fixed_faces.faces]
         versions = versions[0], keep_first_reader(*versions, taught, settings.threads)
-        current, candidate = (ServedClassifier(version, settings.threads) for version in versions)
+        # Like with like: a small network, where the candidate kept it, makes the surest answers of both.
+        current, candidate = (ServedClassifier(version, settings.threads, versions[1]) for version in versions)
 
         def ask(faces: GroupedFaces) -> Answers:
             return Answers(faces, current.judge(faces.faces), candidate.judge(faces.faces))

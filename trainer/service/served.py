@@ -25,7 +25,7 @@ class ServedClassifier:
     Args:
         version: Verified.
         threads: CPU threads.
-        first: The version whose small network is asked first, if it has one; the same one if not given.
+        first: The version whose small network is asked first, if it has one; None asks the classifier alone.
 
     Raises:
         BlobMismatchError: A file changed since the version was verified.
@@ -34,11 +34,11 @@ class ServedClassifier:
     def __init__(self, version: ModelVersion, threads: int, first: ModelVersion | None = None) -> None:
         import openvino
 
-        runtime, first = openvino.Core(), first or version
+        runtime = openvino.Core()
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         self._compiled = runtime.compile_model(runtime.read_model(version.read("onnx")), "CPU", settings)
         self._small, self._sure = None, 0.0
-        if first.manifest.quick is not None:
+        if first is not None and first.manifest.quick is not None:
             self._small = runtime.compile_model(runtime.read_model(first.read("quick")), "CPU", settings)
             self._sure = first.manifest.quick.sure
         self.plan = CropPlan(version.classifier_input.side, version.classifier_input.margin, PATCH_MARGIN)
