@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,8 @@ class Meeting(OpenVinoBackend):
     warm = False
     """Whether frames come."""
 
-    def warm_up(self, _canvases: object, _batch: int) -> None:
+    def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:
+        super().warm_up(canvases, batch)
         self.warm = True
 
     def meet(self, canvases: Pixels) -> None:
