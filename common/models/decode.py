@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,37 @@ class Detections:
     landmarks: FloatArray
 
 
-NOTHING = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
+@dataclass(frozen=True, slots=True)
+class DetectionBatch:
+    """The faces of several canvases, canvas by canvas, best first in each.
+
+    Attributes:
+        boxes: As in `Detections`, float32, (K, 4).
+        scores: float32, (K,).
+        landmarks: float32, (K, 5, 2).
+        owners: intp, (K,), ascending: number of the canvas.
+        count: How many canvases there were.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    landmarks: FloatArray
+    owners: NDArray[np.intp]
+    count: int
+
+    def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> DetectionBatch:
+        """Give only some faces: a mask, or their numbers in an order that leaves ``owners`` ascending."""
+        boxes, scores, landmarks = self.boxes[which], self.scores[which], self.landmarks[which]
+        return DetectionBatch(boxes, scores, landmarks, self.owners[which], self.count)
+
+    def enlarged(self, factor: float) -> DetectionBatch:
+        """Give the same faces on canvases ``factor`` times as large."""
+        return DetectionBatch(self.boxes * factor, self.scores, self.landmarks * factor, self.owners, self.count)
+
+    def split(self) -> list[Detections]:
+        """Give one `Detections` for each canvas."""
+        spans = pairwise(np.searchsorted(self.owners, np.arange(self.count + 1)).tolist())
+        return [Detections(self.boxes[a:b], self.scores[a:b], self.landmarks[a:b]) for a, b in spans]
 
 
 @functools.lru_cache(maxsize=64)
@@ -55,6 +86,13 @@ def grid(canvas: tuple[int, int]) -> FloatArray:
 
 
 def decode(raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float, max_iou: float) -> list[Detections]:
+    """Turn the raw output of a batch into faces, one `Detections` for each canvas; else as `decode_batch`."""
+    return decode_batch(raw, canvas, min_score, max_iou).split()
+
+
+def decode_batch(
+    raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float, max_iou: float
+) -> DetectionBatch:
     """Turn the raw output of a batch into faces.
 
     Args:
@@ -62,9 +100,6 @@ def decode(raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float,
         canvas: (width, height) px that the batch had.
         min_score: Faces below are left out, 0..1.
         max_iou: Two faces of one canvas overlap by at most this, 0..1.
-
-    Returns:
-        One ``Detections`` for each canvas of the batch.
 
     Raises:
         ValueError: The shape of ``raw`` does not belong to the canvas.
@@ -74,33 +109,41 @@ def decode(raw: NDArray[np.floating], canvas: tuple[int, int], min_score: float,
         raise ValueError(
             f"raw output of shape {raw.shape} where (B, {len(points)}, {COLUMNS}) belongs to a canvas of {canvas}"
         )
-    return [_decode_one(np.asarray(one), points, min_score, max_iou) for one in raw]
+    owners, places = np.nonzero(raw[..., 0] >= min_score)
+    values = raw[owners, places].astype(np.float32, copy=False)
+    return settle(values, points[places], owners, len(raw), max_iou)
 
 
-def _decode_one(raw: NDArray[np.floating], points: FloatArray, min_score: float, max_iou: float) -> Detections:
-    chosen = np.flatnonzero(raw[:, 0] >= min_score)
-    if not len(chosen):
-        return NOTHING
-    return settle(raw[chosen], points[chosen], max_iou)
-
-
-def settle(values: NDArray[np.floating], anchors: FloatArray, max_iou: float) -> Detections:
-    """Turn the points of one canvas that are above the threshold into faces.
+def settle(
+    values: FloatArray, anchors: FloatArray, owners: NDArray[np.intp], count: int, max_iou: float
+) -> DetectionBatch:
+    """Turn the points of several canvases that are above the threshold into faces.
 
     Args:
-        values: float, (M, 16), their rows of the raw output, in its order.
+        values: float32, (M, 16), their rows of the raw output, in its order.
         anchors: float32, (M, 3), their grid points.
-        max_iou: Two faces overlap by at most this, 0..1.
+        owners: intp, (M,), the canvas of each, ascending.
+        count: Canvases.
+        max_iou: Two faces of one canvas overlap by at most this, 0..1.
     """
-    if len(values) > MAX_CANDIDATES:
-        best = np.argsort(-values[:, 0], kind="stable")[:MAX_CANDIDATES]
-        values, anchors = values[best], anchors[best]
-    values = values.astype(np.float32)
+    if len(owners) > MAX_CANDIDATES and np.bincount(owners).max() > MAX_CANDIDATES:
+        best = _best_of_each(values[:, 0], owners)
+        values, anchors, owners = values[best], anchors[best], owners[best]
     finite = np.isfinite(values).all(axis=1)
-    values, anchors = values[finite], anchors[finite]
+    if not finite.all():
+        values, anchors, owners = values[finite], anchors[finite], owners[finite]
     boxes, landmarks = place(values[:, 1:15], anchors)
-    kept = suppress_overlaps(boxes, values[:, 0], max_iou)
-    return Detections(boxes[kept], values[kept, 0], landmarks[kept])
+    kept = suppress_overlaps(boxes, values[:, 0], owners, max_iou)
+    return DetectionBatch(boxes, values[:, 0], landmarks, owners, count).chosen(kept)
+
+
+def _best_of_each(scores: FloatArray, owners: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number the best ``MAX_CANDIDATES`` points of each canvas, canvas by canvas."""
+    order = np.lexsort((-scores, owners))
+    counts = np.bincount(owners)
+    ranks = np.arange(len(order)) - (np.cumsum(counts) - counts)[owners]
+    best: NDArray[np.intp] = order[ranks < MAX_CANDIDATES]
+    return best
 
 
 def place(deltas: FloatArray, anchors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -39,10 +39,16 @@ def letterbox(picture: Picture, canvas: tuple[int, int], out: Picture | None = N
     Returns:
         The canvas, and the letterbox that carries boxes back with ``to_picture``.
     """
-    fit = Letterbox.fit((picture.shape[1], picture.shape[0]), canvas)
     target = np.empty((canvas[1], canvas[0], 3), np.uint8) if out is None else out
-    paste(scale(picture, (fit.width, fit.height)), target)
+    scaled, fit = fitted(picture, canvas)
+    paste(scaled, target)
     return target, fit
+
+
+def fitted(picture: Picture, canvas: tuple[int, int]) -> tuple[Picture, Letterbox]:
+    """Scale a picture to the size that it has on a canvas of (width, height) px; the same one where it has it."""
+    fit = Letterbox.fit((picture.shape[1], picture.shape[0]), canvas)
+    return scale(picture, (fit.width, fit.height)), fit
 
 
 def face_crops(picture: Picture, boxes: NDArray[np.floating], side: int, margin: float) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.geometry import FloatArray
-from common.models.decode import Detections
+from common.models.decode import DetectionBatch
 from workers.infer.vision.glance import (
     CELL_PX,
     LARGE_PX,
@@ -16,6 +16,7 @@ from workers.infer.vision.glance import (
     LEAST_SCORE_SMALL,
     SURE_SCORE,
     Glance,
+    Places,
     focus_places,
     half_of,
     halved,
@@ -25,15 +26,26 @@ from workers.infer.vision.glance import (
 )
 from workers.infer.vision.patches import CUT_PX, PATCH_PX, PATCH_STEP_PX, cut, patches_over
 
-NOWHERE = np.empty((0, 4), np.float32)
+NOWHERE = Places(np.empty((0, 4), np.float32), np.empty(0, np.intp))
 CANVAS = (640, 384)
+Face = tuple[float, float, float, float, float]
 
 
-def detections(*faces: tuple[float, float, float, float, float]) -> Detections:
-    """Give faces of x1, y1, x2, y2, score; their landmarks lie in the middle."""
-    table = np.array(faces, np.float32).reshape(-1, 5)
+def detections(*faces: Face) -> DetectionBatch:
+    """Give faces of x1, y1, x2, y2, score on one canvas; their landmarks lie in the middle."""
+    return on_canvases(list(faces))
+
+
+def on_canvases(*canvases: list[Face]) -> DetectionBatch:
+    table = np.array([face for faces in canvases for face in faces], np.float32).reshape(-1, 5)
     middles = (table[:, :2] + table[:, 2:4]) / 2
-    return Detections(table[:, :4], table[:, 4], np.repeat(middles[:, None], 5, axis=1))
+    owners = np.repeat(np.arange(len(canvases)), [len(faces) for faces in canvases])
+    landmarks = np.repeat(middles[:, None], 5, axis=1).astype(np.float32)
+    return DetectionBatch(table[:, :4], table[:, 4], landmarks, owners, len(canvases))
+
+
+def places_on_one(*boxes: list[float]) -> Places:
+    return Places(np.array(boxes, np.float32), np.zeros(len(boxes), np.intp))
 
 
 def shown_whole(place: FloatArray, corner: tuple[int, int]) -> bool:
@@ -48,7 +60,7 @@ def shown_whole(place: FloatArray, corner: tuple[int, int]) -> bool:
 
 def test_a_sure_face_is_taken_at_double_its_place_and_needs_no_patch() -> None:
     glance = plan(detections((10, 20, 30, 44, SURE_SCORE)), NOWHERE, CANVAS)
-    assert glance.patches == ()
+    assert glance.patches == ((),)
     assert glance.faces.boxes.tolist() == [[20, 40, 60, 88]]
     assert glance.faces.landmarks[0, 0].tolist() == [40, 64]
 
@@ -60,37 +72,45 @@ def test_a_sure_face_is_taken_at_double_its_place_and_needs_no_patch() -> None:
 def test_a_small_or_doubtful_one_is_looked_at_again_and_is_no_face_yet(side: int, score: float) -> None:
     glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
     assert len(glance.faces.scores) == 0
-    assert glance.patches is not None
-    assert len(glance.patches) == 1
+    assert [len(patches or ()) for patches in glance.patches] == [1]
 
 
 @pytest.mark.parametrize(("side", "score"), [(LARGE_PX, 0.5), (20, LEAST_SCORE - 0.01), (19, LEAST_SCORE)])
 def test_a_large_or_hopeless_one_is_left_as_it_is(side: int, score: float) -> None:
     glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
     assert glance.faces.scores.tolist() == [pytest.approx(score)]
-    assert glance.patches == ()
+    assert glance.patches == ((),)
 
 
 def test_places_of_the_focus_map_are_its_peaks_highest_first() -> None:
-    chances = np.zeros((24, 40), np.float32)
-    chances[5, 7], chances[5, 8], chances[20, 3], chances[0, 39] = 0.6, 0.5, 0.9, 0.15
-    middles = [(x + 0.5) * CELL_PX for x in (3, 20, 7, 5)]
+    chances = np.zeros((3, 24, 40), np.float32)
+    chances[0, 5, 7], chances[0, 5, 8], chances[0, 20, 3], chances[0, 0, 39] = 0.6, 0.5, 0.9, 0.15
+    chances[2, 23, 39] = 0.3
+    middles = [(x + 0.5) * CELL_PX for x in (3, 20, 7, 5, 39, 23)]
     places = focus_places(chances, 0.2)
-    assert ((places[:, :2] + places[:, 2:]) / 2).ravel().tolist() == middles
-    assert len(focus_places(chances, 0.1)) == 3
-    assert focus_places(chances, 0.95).shape == (0, 4)
+    assert ((places.boxes[:, :2] + places.boxes[:, 2:]) / 2).ravel().tolist() == middles
+    assert places.owners.tolist() == [0, 0, 2]
+    assert focus_places(chances, 0.1).owners.tolist() == [0, 0, 0, 2]
+    assert focus_places(chances, 0.95).boxes.shape == (0, 4)
 
 
 def test_a_place_of_the_focus_map_is_looked_at_unless_a_face_is_known_there() -> None:
-    places = np.array([[188, 88, 212, 112], [400, 200, 424, 224]], np.float32)
-    known = detections((90, 40, 120, 70, 0.9))
-    glance = plan(known, places, CANVAS)
-    assert glance.patches is not None
-    assert len(glance.patches) == 1
-    assert shown_whole(places[1], glance.patches[0])
-    unsure = plan(detections((90, 40, 140, 90, 0.3)), places, CANVAS)
-    assert unsure.patches is not None
-    assert len(unsure.patches) == 2
+    places = places_on_one([188, 88, 212, 112], [400, 200, 424, 224])
+    (patches,) = plan(detections((90, 40, 120, 70, 0.9)), places, CANVAS).patches
+    assert patches is not None
+    assert len(patches) == 1
+    assert shown_whole(places.boxes[1], patches[0])
+    (unsure,) = plan(detections((90, 40, 140, 90, 0.3)), places, CANVAS).patches
+    assert unsure is not None
+    assert len(unsure) == 2
+
+
+def test_what_is_known_on_one_canvas_says_nothing_of_another() -> None:
+    found = on_canvases([(90, 40, 120, 70, 0.9)], [], [(10, 20, 30, 44, 0.5)])
+    places = Places(np.array([[188, 88, 212, 112]] * 2, np.float32), np.array([0, 1]))
+    glance = plan(found, places, CANVAS)
+    assert [len(patches or ()) for patches in glance.patches] == [0, 1, 1]
+    assert glance.faces.owners.tolist() == [0]
 
 
 def test_neighbours_share_a_patch_and_those_afar_have_their_own() -> None:
@@ -129,28 +149,32 @@ def test_every_place_is_shown_whole_by_a_patch_inside_the_canvas(
         assert any(shown_whole(place, corner) for corner in patches), place
 
 
-def together(faces: Detections, *looks: tuple[tuple[int, int], Detections]) -> list[list[int]]:
-    glance = Glance(faces, tuple(corner for corner, _ in looks))
-    found = put_together(glance, [look for _, look in looks], CANVAS, 0.3)
+Look = tuple[tuple[int, int], list[Face]]
+
+
+def together(faces: DetectionBatch, *looks: Look) -> list[list[int]]:
+    glance = Glance(faces, (tuple(corner for corner, _ in looks),))
+    found = put_together(glance, on_canvases(*(seen for _, seen in looks)), CANVAS, 0.3)
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
     return [[round(value) for value in box] for box in found.boxes.tolist()]
 
 
 def test_faces_of_patches_come_to_their_place_on_the_canvas() -> None:
-    look = detections((50, 60, 70, 80, 0.9))
-    glance = Glance(detections(), ((64, 96),))
-    found = put_together(glance, [look], CANVAS, 0.3)
+    glance = Glance(on_canvases([], [], []), ((), None, ((64, 96),)))
+    found = put_together(glance, on_canvases([(50, 60, 70, 80, 0.9)]), CANVAS, 0.3)
     assert found.boxes.tolist() == [[114, 156, 134, 176]]
     assert found.landmarks[0, 0].tolist() == [124, 166]
+    assert found.owners.tolist() == [2]
+    assert [len(faces.scores) for faces in found.split()] == [0, 0, 1]
 
 
 def test_a_face_seen_in_two_patches_and_at_a_glance_counts_once_at_its_best() -> None:
-    looks = [((64, 96), detections((50, 60, 70, 80, 0.9))), ((96, 96), detections((18, 60, 38, 80, 0.95)))]
+    looks: list[Look] = [((64, 96), [(50, 60, 70, 80, 0.9)]), ((96, 96), [(18, 60, 38, 80, 0.95)])]
     assert together(detections((114, 156, 135, 176, 0.85)), *looks) == [[114, 156, 134, 176]]
 
 
 def test_a_face_cut_off_by_the_rim_is_left_to_another_patch_but_not_at_the_canvas_rim() -> None:
-    cut_off = detections((PATCH_PX - 30, 60, PATCH_PX - CUT_PX + 1, 90, 0.9))
+    cut_off: list[Face] = [(PATCH_PX - 30, 60, PATCH_PX - CUT_PX + 1, 90, 0.9)]
     assert together(detections(), ((64, 96), cut_off)) == []
     assert len(together(detections(), ((CANVAS[0] - PATCH_PX, 96), cut_off))) == 1
 
@@ -158,28 +182,32 @@ def test_a_face_cut_off_by_the_rim_is_left_to_another_patch_but_not_at_the_canva
 def test_the_visible_part_of_a_known_face_is_no_second_face() -> None:
     """Seen with a face of 80 px at the rim of a patch: its visible half was found as a face of its own."""
     known = detections((188, 143, 267, 236, 0.89))
-    half = ((64, 64), detections((116, 93, 150, 154, 0.84)))
+    half: Look = ((64, 64), [(116, 93, 150, 154, 0.84)])
     assert together(known, half) == [[188, 143, 267, 236]]
-    beside = ((64, 64), detections((40, 40, 70, 80, 0.84)))
+    beside: Look = ((64, 64), [(40, 40, 70, 80, 0.84)])
     assert len(together(known, beside)) == 2
 
 
-def test_halving_keeps_places_and_fills_up_to_multiples_of_32() -> None:
-    canvas = np.zeros((1, 480, 640, 3), np.uint8)
-    canvas[0, 100:140, 200:260] = 200
-    half = halved(canvas)
+def test_halving_keeps_places_and_is_black_where_there_is_no_picture() -> None:
+    picture = np.zeros((479, 640, 3), np.uint8)
+    picture[100:140, 200:260] = 200
+    picture[478, 0] = 100
+    half = halved([picture], (640, 480))
     assert half.shape == (1, 256, 320, 3)
     assert (half[0, 50:70, 100:130] == 200).all()
-    assert half.sum() == 200 * 20 * 30 * 3
+    assert half[0, 239, 0].tolist() == [25, 25, 25]
+    assert half.sum(dtype=int) == (200 * 20 * 30 + 25) * 3
     assert half_of((640, 480)) == (320, 256)
+    assert (halved([np.full((360, 500, 3), 9, np.uint8)], (640, 384))[0, :180, :250] == 9).all()
 
 
-def test_patches_are_views_of_their_squares() -> None:
-    canvas = np.arange(384 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(384, 640, 3)
-    (patch,) = cut(canvas, [(32, 64)])
-    assert patch.shape == (PATCH_PX, PATCH_PX, 3)
-    assert np.shares_memory(patch, canvas)
-    assert (patch[0, 0] == canvas[64, 32]).all()
+def test_patches_are_squares_of_the_canvas_black_beyond_the_picture() -> None:
+    picture = np.arange(360 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(360, 640, 3)
+    squares = np.full((2, PATCH_PX, PATCH_PX, 3), 7, np.uint8)
+    cut(picture, [(32, 64), (448, 192)], squares)
+    assert (squares[0] == picture[64 : 64 + PATCH_PX, 32 : 32 + PATCH_PX]).all()
+    assert (squares[1, :168] == picture[192:, 448:]).all()
+    assert (squares[1, 168:] == 0).all()
 
 
 @pytest.mark.parametrize(

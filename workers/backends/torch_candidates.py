@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.models.decode import Detections, grid
-from common.models.settling import settle_all
+from common.models.decode import Detections, grid, settle
 from workers.backends.torch_lane import Lane
 
 
@@ -29,4 +28,4 @@ def faces_in(raw: Tensor, lane: Lane, canvas: tuple[int, int], limits: tuple[flo
     # Places are below 2^24, which single precision holds exactly: one copy for both.
     found = lane.to_host(torch.cat([where.to(values.dtype), values], dim=1))
     places = found[:, :2].astype(np.intp)
-    return settle_all(found[:, 2:], grid(canvas)[places[:, 1]], places[:, 0], len(raw), max_iou)
+    return settle(found[:, 2:], grid(canvas)[places[:, 1]], places[:, 0], len(raw), max_iou).split()

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from common.geometry import FloatArray, suppress_overlaps
-from common.images import paste, scale
-from common.models.decode import Detections
+from common.images import Picture, paste_halved
+from common.models.decode import DetectionBatch
 from workers.infer.vision.patches import PATCH_PX, Corner, patches_over, uncut
 
 LEAST_SCORE, LEAST_SCORE_SMALL = 0.05, 0.2
@@ -39,15 +38,29 @@ LEAST_CANVAS_PX = 480
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a glance at one canvas gave.
+    """What a glance at several canvases gave.
 
     Attributes:
         faces: Those that need no second look, canvas px.
-        patches: Upper left corners (x, y), canvas px, of squares of `PATCH_PX` to look at; None: the whole canvas.
+        patches: For each canvas, upper left corners (x, y), canvas px, of squares of `PATCH_PX` to look at; None: the
+            whole canvas.
     """
 
-    faces: Detections
-    patches: tuple[Corner, ...] | None
+    faces: DetectionBatch
+    patches: tuple[tuple[Corner, ...] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look on several canvases.
+
+    Attributes:
+        boxes: float32, (K, 4), x1 y1 x2 y2, canvas px.
+        owners: intp, (K,): number of the canvas.
+    """
+
+    boxes: FloatArray
+    owners: NDArray[np.intp]
 
 
 def worth_a_glance(canvas: tuple[int, int]) -> bool:
@@ -60,103 +73,115 @@ def half_of(canvas: tuple[int, int]) -> tuple[int, int]:
     return _half(canvas[0]), _half(canvas[1])
 
 
-def halved(canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink canvases to half their size, black below and right where that is no multiple of 32.
+def halved(pictures: Sequence[Picture], canvas: tuple[int, int]) -> NDArray[np.uint8]:
+    """Show canvases at half their size, black below and right where that is no multiple of 32.
 
     Args:
-        canvases: uint8, (B, H, W, 3), BGR; H and W multiples of 32.
+        pictures: Each uint8, (h, w, 3), BGR, as it lies in the upper left corner of its canvas.
+        canvas: (width, height), px, multiples of 32.
 
     Returns:
-        uint8, (B, h, w, 3), BGR; h and w multiples of 32.
+        uint8, (B, H, W, 3), BGR; H and W multiples of 32.
     """
-    count, height, width = canvases.shape[:3]
-    half = np.empty((count, _half(height), _half(width), 3), np.uint8)
-    for one, target in zip(canvases, half, strict=True):
-        paste(scale(one, (width // 2, height // 2)), target)
+    width, height = half_of(canvas)
+    half = np.empty((len(pictures), height, width, 3), np.uint8)
+    for picture, target in zip(pictures, half, strict=True):
+        paste_halved(picture, target)
     return half
 
 
-def plan(found: Detections, focus: FloatArray, canvas: tuple[int, int]) -> Glance:
+def plan(found: DetectionBatch, focus: Places, canvas: tuple[int, int]) -> Glance:
     """Say what of a glance is settled, and where to look again.
 
     Args:
-        found: What the detector found on the half canvas, its px, from `LEAST_SCORE` on.
-        focus: float32, (K, 4), x1 y1 x2 y2, canvas px: places where small faces may be, see `focus_places`.
+        found: What the detector found on the half canvases, their px, from `LEAST_SCORE` on.
+        focus: Where small faces may be, see `focus_places`.
         canvas: (width, height), px.
     """
     longer = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
     sure = (found.scores >= SURE_SCORE) & (longer >= SURE_PX)
     doubtful = found.scores >= np.where(longer < SMALL_PX, LEAST_SCORE_SMALL, LEAST_SCORE)
     again = doubtful & (longer < LARGE_PX) & ~sure
-    faces = Detections(found.boxes[~again] * 2, found.scores[~again], found.landmarks[~again] * 2)
-    known = faces.boxes[faces.scores >= KNOWN_SCORE]
-    if len(focus) and len(known):
-        focus = focus[~_middle_inside(focus, known)]
-    return Glance(faces, patches_over(np.concatenate([found.boxes[again] * 2, focus]), canvas))
+    faces = found.chosen(~again).enlarged(2)
+    news = ~_middle_inside(focus, faces.chosen(faces.scores >= KNOWN_SCORE))
+    places = np.concatenate([found.boxes[again] * 2, focus.boxes[news]])
+    owners = np.concatenate([found.owners[again], focus.owners[news]])
+    patches: list[tuple[Corner, ...] | None] = [()] * found.count
+    for owner in np.unique(owners).tolist():
+        patches[owner] = patches_over(places[owners == owner], canvas)
+    return Glance(faces, tuple(patches))
 
 
-def focus_places(chances: FloatArray, least: float) -> FloatArray:
-    """Give the places at which the focus map peaks.
+def focus_places(chances: FloatArray, least: float) -> Places:
+    """Give the places at which focus maps peak.
 
     Args:
-        chances: float32, (h, w), 0..1, of cells of `CELL_PX`.
+        chances: float32, (B, h, w), 0..1, of cells of `CELL_PX`.
         least: Lower peaks are none, 0..1.
 
     Returns:
-        float32, (K, 4), x1 y1 x2 y2, canvas px, highest first.
+        Highest first on each canvas.
     """
-    if not (chances >= least).any():
-        return np.empty((0, 4), np.float32)
-    around = cv2.dilate(chances, np.ones((3, 3), np.uint8))
-    rows, columns = np.nonzero((chances >= least) & (chances >= around))
-    order = np.argsort(-chances[rows, columns], kind="stable")
+    owners, rows, columns = np.nonzero(chances >= least)
+    padded = np.pad(chances, ((0, 0), (1, 1), (1, 1)))
+    steps = np.arange(3)
+    around = padded[owners[:, None, None], (rows[:, None] + steps)[:, :, None], (columns[:, None] + steps)[:, None, :]]
+    own = chances[owners, rows, columns]
+    order = np.lexsort((-own, owners))
+    order = order[(own >= around.max(axis=(1, 2), initial=0))[order]]
     middles = (np.stack([columns, rows], axis=1)[order] + 0.5) * CELL_PX
-    places: FloatArray = np.concatenate([middles - REACH_PX, middles + REACH_PX], axis=1).astype(np.float32)
-    return places
+    boxes = np.concatenate([middles - REACH_PX, middles + REACH_PX], axis=1).astype(np.float32)
+    return Places(boxes, owners[order])
 
 
-def _middle_inside(places: FloatArray, faces: FloatArray) -> NDArray[np.bool_]:
-    middles = (places[:, None, :2] + places[:, None, 2:]) / 2
-    beyond = np.maximum(faces[:, :2] - middles, middles - faces[:, 2:]).max(axis=2)
-    nearest: FloatArray = beyond.min(axis=1, initial=np.inf)
-    return nearest <= 0
+def _middle_inside(places: Places, faces: DetectionBatch) -> NDArray[np.bool_]:
+    """Say of which places the middle lies in a face of the same canvas."""
+    middles = (places.boxes[:, None, :2] + places.boxes[:, None, 2:]) / 2
+    beyond = np.maximum(faces.boxes[:, :2] - middles, middles - faces.boxes[:, 2:]).max(axis=2)
+    inside: NDArray[np.bool_] = ((beyond <= 0) & (places.owners[:, None] == faces.owners)).any(axis=1)
+    return inside
 
 
-def put_together(glance: Glance, looks: Sequence[Detections], canvas: tuple[int, int], max_iou: float) -> Detections:
-    """Put together what a glance and the second looks at its patches found on one canvas.
+def put_together(glance: Glance, looks: DetectionBatch, canvas: tuple[int, int], max_iou: float) -> DetectionBatch:
+    """Put together what a glance and the second looks at its patches found.
 
     Args:
-        glance: Whose patches were looked at.
+        glance: Whose patches were looked at, one after the other.
         looks: What was found on each, px of the patch.
         canvas: (width, height), px.
-        max_iou: Two faces overlap by at most this, 0..1.
+        max_iou: Two faces of one canvas overlap by at most this, 0..1.
 
     Returns:
-        Best first, canvas px.
+        The faces of all canvases, canvas px; those of canvases to be looked at whole are not complete.
     """
-    if not looks:
+    if not len(looks.owners):
         return glance.faces
-    parts = [glance.faces]
-    known = glance.faces.boxes[glance.faces.scores >= KNOWN_SCORE]
-    for corner, look in zip(glance.patches or (), looks, strict=True):
-        shift = np.array(corner, np.float32)
-        boxes = look.boxes + np.tile(shift, 2)
-        cut_off = known[~uncut(known - np.tile(shift, 2), corner, canvas)]
-        whole = uncut(look.boxes, corner, canvas) & (_share_inside(boxes, cut_off) <= MOST_INSIDE)
-        parts.append(Detections(boxes[whole], look.scores[whole], look.landmarks[whole] + shift))
-    boxes = np.concatenate([part.boxes for part in parts])
-    scores = np.concatenate([part.scores for part in parts])
-    kept = suppress_overlaps(boxes, scores, max_iou)
-    return Detections(boxes[kept], scores[kept], np.concatenate([part.landmarks for part in parts])[kept])
+    cuts = [(slot, *corner) for slot, patches in enumerate(glance.patches) for corner in patches or ()]
+    table = np.array(cuts, np.intp)[looks.owners]
+    slots, corners = table[:, 0], table[:, 1:].astype(np.float32)
+    boxes = looks.boxes + np.tile(corners, 2)
+    known = glance.faces.chosen(glance.faces.scores >= KNOWN_SCORE)
+    cut_off = ~uncut(known.boxes - np.tile(corners, 2)[:, None], corners[:, None], canvas)
+    cut_off &= slots[:, None] == known.owners
+    parts = (_shares_inside(boxes, known.boxes) * cut_off).max(axis=1, initial=0) > MOST_INSIDE
+    whole = uncut(looks.boxes, corners, canvas) & ~parts
+    faces = DetectionBatch(
+        np.concatenate([glance.faces.boxes, boxes[whole]]),
+        np.concatenate([glance.faces.scores, looks.scores[whole]]),
+        np.concatenate([glance.faces.landmarks, looks.landmarks[whole] + corners[whole, None]]),
+        np.concatenate([glance.faces.owners, slots[whole]]),
+        glance.faces.count,
+    )
+    return faces.chosen(suppress_overlaps(faces.boxes, faces.scores, faces.owners, max_iou))
 
 
-def _share_inside(boxes: FloatArray, others: FloatArray) -> FloatArray:
-    """Give, for each box, the largest share of its area that lies in one of the others."""
+def _shares_inside(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Give the share of each box's area, (K, 4), that lies in each of the others, (N, 4): float32, (K, N)."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(axis=2)
     area = np.clip(boxes[:, 2:] - boxes[:, :2], 1e-6, None).prod(axis=1)
-    share: FloatArray = (common / area[:, None]).max(axis=1, initial=0)
+    share: FloatArray = common / area[:, None]
     return share
 
 

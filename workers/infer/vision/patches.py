@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.geometry import FloatArray
-from common.images import Picture
+from common.images import Picture, paste
 
 PATCH_PX = 192
 PATCH_STEP_PX = 32
@@ -55,27 +55,31 @@ def patches_over(places: FloatArray, canvas: tuple[int, int]) -> tuple[Corner, .
     return tuple(patches)
 
 
-def cut(canvas: Picture, patches: Sequence[Corner]) -> list[Picture]:
-    """Cut patches out of a canvas, uint8 (H, W, 3); they share its memory."""
-    return [canvas[y : y + PATCH_PX, x : x + PATCH_PX] for x, y in patches]
-
-
-def uncut(boxes: FloatArray, corner: Corner, canvas: tuple[int, int]) -> NDArray[np.bool_]:
-    """Say which faces of a patch are not cut off by its rim.
+def cut(picture: Picture, patches: Sequence[Corner], out: NDArray[np.uint8]) -> None:
+    """Cut patches out of a canvas that holds a picture in its upper left corner and is black elsewhere.
 
     Args:
-        boxes: float32, (K, 4), x1 y1 x2 y2, px of the patch.
-        corner: Upper left corner of the patch, canvas px.
+        picture: uint8, (H, W, 3).
+        patches: Upper left corners.
+        out: uint8, (len(patches), `PATCH_PX`, `PATCH_PX`, 3), written in place.
+    """
+    for (x, y), target in zip(patches, out, strict=True):
+        paste(picture[y : y + PATCH_PX, x : x + PATCH_PX], target)
+
+
+def uncut(boxes: FloatArray, corners: FloatArray, canvas: tuple[int, int]) -> NDArray[np.bool_]:
+    """Say which faces of patches are not cut off by the patch's rim.
+
+    Args:
+        boxes: float32, (..., 4), x1 y1 x2 y2, px of the patch.
+        corners: float32, (..., 2), x y, upper left corner of the patch of each, canvas px.
         canvas: (width, height), px.
     """
-    (x, y), (width, height) = corner, canvas
+    rims = np.array(canvas, np.float32) - PATCH_PX
     far = PATCH_PX - CUT_PX
     kept: NDArray[np.bool_] = (
-        ((boxes[:, 0] >= CUT_PX) | (x == 0))
-        & ((boxes[:, 1] >= CUT_PX) | (y == 0))
-        & ((boxes[:, 2] <= far) | (x + PATCH_PX >= width))
-        & ((boxes[:, 3] <= far) | (y + PATCH_PX >= height))
-    )
+        ((boxes[..., :2] >= CUT_PX) | (corners == 0)) & ((boxes[..., 2:] <= far) | (corners >= rims))
+    ).all(axis=-1)
     return kept
 
 

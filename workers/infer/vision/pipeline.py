@@ -13,7 +13,7 @@ from common.geometry import FloatArray
 from common.images import Picture
 from common.models.decode import Detections
 from common.models.manifest import ModelVersion
-from common.models.preprocess import blur_scale, choose_canvas, face_crops, letterbox
+from common.models.preprocess import blur_scale, choose_canvas, face_crops, fitted
 from workers.backends.backend import Backend
 from workers.infer.vision.assembly import assemble, in_picture
 from workers.infer.vision.canvas import CANVASES, Canvases, canvases_of
@@ -193,12 +193,12 @@ class FacePipeline:
         self._used |= groups.keys()
         found: dict[int, Detections] = {}
         for canvas, indices in groups.items():
-            batch = np.empty((len(indices), canvas[1], canvas[0], 3), np.uint8)
             began = perf_counter()
-            fits = [letterbox(pictures[index], canvas, batch[slot])[1] for slot, index in enumerate(indices)]
+            fits = [fitted(pictures[index], canvas) for index in indices]
             self._timer("resize", perf_counter() - began)
             search = self._first if glance and self._first and worth_a_glance(canvas) else self._search
-            for index, fit, faces in zip(indices, fits, search.faces(batch, min_score), strict=True):
+            there = search.faces([scaled for scaled, _ in fits], canvas, min_score)
+            for index, (_, fit), faces in zip(indices, fits, there, strict=True):
                 found[index] = in_picture(faces, fit, self._settings.max_faces)
         return [found[index] for index in range(len(pictures))]
 

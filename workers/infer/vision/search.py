@@ -8,11 +8,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from common.models.decode import COLUMNS, STRIDES, Detections, decode
+from common.images import Picture, paste
+from common.models.decode import COLUMNS, STRIDES, DetectionBatch, Detections, decode_batch
 from common.models.manifest import ModelVersion
 from workers.backends.backend import Backend, Glancing, glancing
 from workers.infer.vision.glance import LEAST_SCORE, Glance, focus_places, half_of, halved, plan, put_together
-from workers.infer.vision.patches import cut
+from workers.infer.vision.patches import PATCH_PX, cut
 from workers.infer.vision.timing import StageTimer, no_timer
 
 Canvases = NDArray[np.uint8]
@@ -31,16 +32,26 @@ class FaceSearch:
     def __init__(self, detect: Network, max_iou: float, timer: StageTimer = no_timer) -> None:
         self._detect, self.max_iou, self._timer = detect, max_iou, timer
 
-    def faces(self, canvases: Canvases, min_score: float) -> list[Detections]:
+    def faces(self, pictures: Sequence[Picture], canvas: tuple[int, int], min_score: float) -> list[Detections]:
         """Find faces.
 
         Args:
-            canvases: uint8, (B, H, W, 3), BGR; H and W multiples of 32.
+            pictures: Each uint8, (h, w, 3), BGR, scaled to lie in the upper left corner of its canvas.
+            canvas: (width, height), px, multiples of 32.
             min_score: Faces below are left out, 0..1.
 
         Returns:
             One for each canvas, in its px.
         """
+        began = perf_counter()
+        canvases = np.empty((len(pictures), canvas[1], canvas[0], 3), np.uint8)
+        for picture, target in zip(pictures, canvases, strict=True):
+            paste(picture, target)
+        self._timer("resize", perf_counter() - began)
+        return self.on(canvases, min_score).split()
+
+    def on(self, canvases: Canvases, min_score: float) -> DetectionBatch:
+        """Find the faces of canvases, uint8, (B, H, W, 3), BGR; else as `faces`."""
         return self.with_raw(self._detect, canvases, min_score)[1]
 
     def spend(self, canvases: Canvases) -> None:
@@ -49,12 +60,12 @@ class FaceSearch:
 
     def with_raw(
         self, network: Network, canvases: Canvases, min_score: float
-    ) -> tuple[NDArray[np.float32], list[Detections]]:
+    ) -> tuple[NDArray[np.float32], DetectionBatch]:
         """Have a network look at canvases; its first columns are those of the detector."""
         began = perf_counter()
         raw = network(canvases)
         detected = perf_counter()
-        found = decode(raw[..., :COLUMNS], (canvases.shape[2], canvases.shape[1]), min_score, self.max_iou)
+        found = decode_batch(raw[..., :COLUMNS], (canvases.shape[2], canvases.shape[1]), min_score, self.max_iou)
         self._timer("detect", detected - began)
         self._timer("boxes", perf_counter() - detected)
         return raw, found
@@ -67,7 +78,7 @@ class GlancingSearch:
         search: Looks at places, and at whole canvases that are full of them.
         glances: Computes glances.
         focus: From this chance on that a small face is there, a place is looked at, 0..1.
-        timer: Told how long ``resize`` (halving) and ``boxes`` took, beside what ``search`` tells.
+        timer: Told how long ``resize`` (halving, cutting) and ``boxes`` took, beside what ``search`` tells.
     """
 
     def __init__(self, search: FaceSearch, glances: Glancing, focus: float, timer: StageTimer = no_timer) -> None:
@@ -77,49 +88,51 @@ class GlancingSearch:
         """Prepare for glances at these canvases, (width, height) px, and for batches of up to ``batch``."""
         self._backend.warm_up_glance(sorted({half_of(canvas) for canvas in canvases}), batch)
 
-    def faces(self, canvases: Canvases, min_score: float) -> list[Detections]:
+    def faces(self, pictures: Sequence[Picture], canvas: tuple[int, int], min_score: float) -> list[Detections]:
         """Find faces as `FaceSearch.faces` does; canvases must be worth a glance.
 
         The patches of all canvases are looked at in one call, the canvases that are full of places in another.
         """
-        canvas = (canvases.shape[2], canvases.shape[1])
-        glances = self._glances(canvases, min(LEAST_SCORE, min_score))
-        crowded = [slot for slot, glance in enumerate(glances) if glance.patches is None]
-        found = dict(zip(crowded, self._search.faces(canvases[crowded], min_score), strict=True)) if crowded else {}
-        looks = iter(self._looks(canvases, glances, min_score))
+        glance = self._glance(pictures, canvas, min(LEAST_SCORE, min_score))
+        looks = self._looks(pictures, glance, min_score)
         began = perf_counter()
-        for slot, glance in enumerate(glances):
-            if glance.patches is not None:
-                own = [next(looks) for _ in glance.patches]
-                found[slot] = _at_least(min_score, put_together(glance, own, canvas, self._search.max_iou))
+        together = put_together(glance, looks, canvas, self._search.max_iou)
+        found = together.chosen(together.scores >= min_score).split()
         self._timer("boxes", perf_counter() - began)
-        return [found[slot] for slot in range(len(glances))]
+        crowded = [slot for slot, patches in enumerate(glance.patches) if patches is None]
+        if crowded:
+            whole = self._search.faces([pictures[slot] for slot in crowded], canvas, min_score)
+            for slot, faces in zip(crowded, whole, strict=True):
+                found[slot] = faces
+        return found
 
     def spend(self, canvases: Canvases) -> None:
         """Compute what canvases usually take: a glance at each, and a quarter of them in patches."""
-        self._backend.glance(halved(canvases))
+        canvas = (canvases.shape[2], canvases.shape[1])
+        self._backend.glance(halved(list(canvases), canvas))
         self._search.spend(canvases[: -(-len(canvases) // 4)])
 
-    def _glances(self, canvases: Canvases, min_score: float) -> list[Glance]:
+    def _glance(self, pictures: Sequence[Picture], canvas: tuple[int, int], min_score: float) -> Glance:
         began = perf_counter()
-        half = halved(canvases)
+        half = halved(pictures, canvas)
         self._timer("resize", perf_counter() - began)
         raw, found = self._search.with_raw(self._backend.glance, half, min_score)
         began = perf_counter()
         rows, columns = half.shape[1] // STRIDES[0], half.shape[2] // STRIDES[0]
         chances = raw[:, : rows * columns, COLUMNS].reshape(-1, rows, columns)
-        canvas = (canvases.shape[2], canvases.shape[1])
-        glances = [
-            plan(faces, focus_places(own, self._focus), canvas) for faces, own in zip(found, chances, strict=True)
-        ]
+        glance = plan(found, focus_places(chances, self._focus), canvas)
         self._timer("boxes", perf_counter() - began)
-        return glances
+        return glance
 
-    def _looks(self, canvases: Canvases, glances: list[Glance], min_score: float) -> list[Detections]:
-        patches = [
-            patch for one, glance in zip(canvases, glances, strict=True) for patch in cut(one, glance.patches or ())
-        ]
-        return self._search.faces(np.stack(patches), min_score) if patches else []
+    def _looks(self, pictures: Sequence[Picture], glance: Glance, min_score: float) -> DetectionBatch:
+        began = perf_counter()
+        counts = [len(patches or ()) for patches in glance.patches]
+        squares = np.empty((sum(counts), PATCH_PX, PATCH_PX, 3), np.uint8)
+        ends = np.cumsum(counts).tolist()
+        for picture, patches, count, end in zip(pictures, glance.patches, counts, ends, strict=True):
+            cut(picture, patches or (), squares[end - count : end])
+        self._timer("resize", perf_counter() - began)
+        return self._search.on(squares, min_score)
 
 
 def glancing_search(
@@ -128,8 +141,3 @@ def glancing_search(
     """Give what glances before ``search`` looks; None where backend or detector cannot."""
     glances, facts = glancing(backend, detector), detector.manifest.glance
     return GlancingSearch(search, glances, facts.focus, timer) if glances and facts else None
-
-
-def _at_least(min_score: float, found: Detections) -> Detections:
-    enough = found.scores >= min_score
-    return found if enough.all() else Detections(found.boxes[enough], found.scores[enough], found.landmarks[enough])
