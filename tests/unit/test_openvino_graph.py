@@ -10,7 +10,7 @@ import openvino.opset13 as ops
 import pytest
 
 from common.models.manifest import Kind, bundled, load_version
-from workers.backends.openvino_graph import keep_pixels_in_place, put_heads_together, simplify
+from workers.backends.openvino_graph import keep_pixels_in_place, put_columns_together, put_heads_together, simplify
 
 CORE = openvino.Core()
 SIDE = load_version(bundled("classifier"), "classifier").classifier_input.side
@@ -41,12 +41,45 @@ def test_the_bundled_networks_answer_the_same_in_fewer_steps(kind: Kind) -> None
     assert "Slice" not in kinds_of(simple)[:3]
 
 
-def test_both_rewrites_find_what_the_bundled_networks_have() -> None:
+def test_the_rewrites_find_what_the_bundled_networks_have() -> None:
     detector, classifier = read("detector"), read("classifier")
     assert keep_pixels_in_place(detector)
+    assert put_columns_together(detector)
     assert put_heads_together(detector) == 3
     assert keep_pixels_in_place(classifier)
+    assert put_columns_together(classifier)
     assert put_heads_together(classifier) == 0
+
+
+def starting_with(kernel: int, step: int, pad: int, width: int = 48) -> Any:
+    """Make a model of a single convolution of pixels, as `keep_pixels_in_place` leaves it."""
+    random = np.random.default_rng(kernel * 10 + step)
+    pixels = ops.parameter([2, 32, width, 3], np.uint8)
+    numbers = ops.multiply(ops.convert(pixels, "f32"), ops.constant(np.float32(0.5)))
+    planes = ops.transpose(numbers, ops.constant(np.array([0, 3, 1, 2])))
+    weights = ops.constant(random.normal(0, 1, (4, 3, kernel, kernel)).astype(np.float32))
+    pads = [pad, pad]
+    return openvino.Model([ops.convolution(planes, weights, [step, step], pads, pads, [1, 1])], [pixels])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "step", "pad"), [(3, 2, 1), (6, 4, 1), (4, 4, 0), (5, 2, 2), (7, 4, 3), (3, 3, 0), (2, 4, 0), (9, 2, 0)]
+)
+def test_columns_put_together_give_the_same_numbers(kernel: int, step: int, pad: int) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (2, 32, 48, 3), np.uint8)
+    plain, grouped = starting_with(kernel, step, pad), starting_with(kernel, step, pad)
+    assert put_columns_together(grouped)
+    grouped.validate_nodes_and_infer_types()
+    wanted = answers(plain, pixels)
+    np.testing.assert_allclose(answers(grouped, pixels), wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(("step", "width"), [(1, 48), (2, 47)])
+def test_columns_stay_apart_where_the_step_leaves_some_over(step: int, width: int) -> None:
+    model = starting_with(3, step, 1, width)
+    before = kinds_of(model)
+    assert not put_columns_together(model)
+    assert kinds_of(model) == before
 
 
 def test_a_graph_that_moves_pixels_otherwise_stays_as_it_is() -> None:
