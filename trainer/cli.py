@@ -117,7 +117,7 @@ def detector(
     run: Run,
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
-    architecture: Annotated[str | None, typer.Option(help="yunet_n or yunet_lean.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="yunet_n, yunet_lean or yunet_coarse.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Version that knows landmarks and unboxed faces, and where to start from.")
     ] = None,
@@ -173,6 +173,9 @@ def focus(
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
     detector: Annotated[Path | None, typer.Option(help="Detector version; the bundled one if not given.")] = None,
+    glancer: Annotated[
+        Path | None, typer.Option(help="Detector version that glances in its place, e.g. a cheaper one; else itself.")
+    ] = None,
     side: Annotated[int | None, typer.Option(help="Side of the square canvas, px, a multiple of 64.")] = None,
     mosaic: Annotated[float | None, typer.Option(help="Share of canvases that show four pictures.")] = None,
     second_look: Annotated[

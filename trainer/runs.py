@@ -189,8 +189,8 @@ def run_focus(settings: FocusSettings, should_stop: StopQuestion = lambda: False
     scenes = [scene for index in settings.scenes for scene in read_scenes(index)]
     if not scenes:
         raise TrainingError("no data: give --scenes or --pack")
-    detector = load_teacher(settings.detector or bundled("detector"), "detector")
-    task = FocusTask(FocusHead(detector.neck.width), detector, scenes, settings, skips, device)
+    glancer = load_teacher(settings.glancer or settings.detector or bundled("detector"), "detector")
+    task = FocusTask(FocusHead(glancer.neck.width), glancer, scenes, settings, skips, device)
     history = fit(task, settings.schedule, settings.run, should_stop)
     if should_stop():
         return stopped(settings.run, len(history))

@@ -90,7 +90,10 @@ class FocusSettings(BaseModel):
 
     scenes: list[Path] = Field(default=[], description="faces.jsonl files or packs of pictures with boxes.")
     run: Path = Field(description="Run folder: checkpoints, curves, reports.")
-    detector: Path | None = Field(None, description="Detector version that it reads; none means the bundled one.")
+    detector: Path | None = Field(None, description="Detector version that it is for; none means the bundled one.")
+    glancer: Path | None = Field(
+        None, description="Detector version that glances in its place, and that the head reads; none means itself."
+    )
     side: int = Field(640, ge=256, le=1024, multiple_of=64, description="Side of the square canvas, px; half is seen.")
     mosaic: float = Field(0.7, ge=0, le=1, description="Share of canvases that show four pictures.")
     second_look: Path | None = Field(

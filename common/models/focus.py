@@ -1,4 +1,4 @@
-"""The detector at a glance: beside its usual answers on a small canvas, where faces may be that are too small for it.
+"""The detector at a glance: beside its usual answers on a small canvas, where faces may be that deserve a second look.
 
 The map is that of AutoFocus (Najibi, Singh and Davis, "AutoFocus: Efficient Multi-Scale Inference", ICCV 2019, section
 3.1); here its head reads features that the detector has computed anyway. See docs/adr/0053.
@@ -18,7 +18,9 @@ INNER = 16
 
 
 class FocusHead(nn.Module):
-    """Says of every cell of 8x8 px whether a small face lies there, from the detector's features at stride 8.
+    """Says of every cell of 8x8 px whether a face lies there, from the detector's features at stride 8.
+
+    Of faces up to 44 px it says so at the middle; larger ones the detector sees by itself.
 
     Args:
         width: Channels of the detector's features.

@@ -72,7 +72,7 @@ class ClassifierInput(_Strict):
 class GlanceFacts(_Strict):
     """How a detector is used at a glance, where its version holds a graph for that."""
 
-    focus: float = Field(gt=0, lt=1, description="From this chance of a small face on, a place is looked at.")
+    focus: float = Field(gt=0, lt=1, description="From this chance of a face on, a place is looked at again.")
     probe: Probe
 
 

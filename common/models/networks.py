@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.models.stems import CoarseStem, LeanStem
 from common.models.yunet import Backbone, LeanBackbone, YuNet
 
 JOINT = "4"
@@ -144,8 +145,10 @@ def build_detector(architecture: str = "yunet_n") -> YuNet:
     if architecture == "yunet_n":
         return YuNet(Backbone(16, 64), 64)
     if architecture == "yunet_lean":
-        return YuNet(LeanBackbone(64), 64)
-    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_lean', 'yunet_n'")
+        return YuNet(LeanBackbone(LeanStem(64), 64), 64)
+    if architecture == "yunet_coarse":
+        return YuNet(LeanBackbone(CoarseStem(64), 64), 64)
+    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_coarse', 'yunet_lean', 'yunet_n'")
 
 
 def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropout: float = 0.5) -> FaceClassifier:

@@ -77,6 +77,28 @@ class LeanStem(nn.Module):
         return ended
 
 
+class CoarseStem(nn.Module):
+    """Reach stride 8 by a plain convolution over 6x6 px, one of 3x3 and a separable unit.
+
+    Stride 4 at once: nothing is computed for every second pixel, where the other stems spend most of their time. For a
+    detector that only glances (docs/adr/0055).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width // 2, 6, stride=4, padding=1)
+        self.bn1 = nn.BatchNorm2d(width // 2)
+        self.conv2 = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = SeparableUnit(width, width)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map float (B, 3, H, W) BGR 0..255 to float (B, width, H/8, W/8)."""
+        features = functional.relu(self.bn1(self.conv1(pictures)))
+        ended: Tensor = self.conv3(functional.relu(self.bn2(self.conv2(features))))
+        return ended
+
+
 class Refinement(nn.Module):
     """Two separable units beside a straight way; untrained it changes nothing that is not negative."""
 

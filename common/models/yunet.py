@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.models.stems import Block, LeanStem, Refinement, SeparableUnit, Stem
+from common.models.stems import Block, CoarseStem, LeanStem, Refinement, SeparableUnit, Stem
 
 STRIDES = (8, 16, 32)
 RAW_COLUMNS = 16
@@ -66,9 +66,9 @@ class Backbone(Trunk):
 class LeanBackbone(Trunk):
     """The same trunk behind a lean stem, with a refinement at the two strides where one costs next to nothing."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, stem: LeanStem | CoarseStem, width: int) -> None:
         super().__init__(width)
-        self.model0 = LeanStem(width)
+        self.model0 = stem
         self.refine4 = Refinement(width, 2 * width)
         self.refine5 = Refinement(width, 2 * width)
 

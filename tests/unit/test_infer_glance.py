@@ -11,9 +11,9 @@ from common.geometry import FloatArray
 from common.models.decode import DetectionBatch
 from workers.infer.vision.glance import (
     CELL_PX,
+    HUGE_PX,
     LARGE_PX,
     LEAST_SCORE,
-    LEAST_SCORE_SMALL,
     SURE_SCORE,
     Glance,
     Places,
@@ -24,10 +24,11 @@ from workers.infer.vision.glance import (
     put_together,
     worth_a_glance,
 )
-from workers.infer.vision.patches import CUT_PX, PATCH_PX, PATCH_STEP_PX, cut, patches_over
+from workers.infer.vision.patches import CUT_PX, PATCH_PX, PATCH_STEP_PX, cut, most_patches, patches_over
 
 NOWHERE = Places(np.empty((0, 4), np.float32), np.empty(0, np.intp))
 CANVAS = (640, 384)
+MOST = most_patches(CANVAS)
 Face = tuple[float, float, float, float, float]
 
 
@@ -67,19 +68,38 @@ def test_a_sure_face_is_taken_at_double_its_place_and_needs_no_patch() -> None:
 
 @pytest.mark.parametrize(
     ("side", "score"),
-    [(20, SURE_SCORE - 0.01), (10, 0.95), (20, LEAST_SCORE), (19, LEAST_SCORE_SMALL), (LARGE_PX - 1, 0.5)],
+    [(20, SURE_SCORE - 0.01), (10, 0.95), (20, LEAST_SCORE), (9, LEAST_SCORE), (LARGE_PX - 1, 0.5)],
 )
 def test_a_small_or_doubtful_one_is_looked_at_again_and_is_no_face_yet(side: int, score: float) -> None:
     glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
     assert len(glance.faces.scores) == 0
     assert [len(patches or ()) for patches in glance.patches] == [1]
+    assert glance.wide == ((),)
 
 
-@pytest.mark.parametrize(("side", "score"), [(LARGE_PX, 0.5), (20, LEAST_SCORE - 0.01), (19, LEAST_SCORE)])
-def test_a_large_or_hopeless_one_is_left_as_it_is(side: int, score: float) -> None:
-    glance = plan(detections((100, 50, 100 + side, 50 + side, score)), NOWHERE, CANVAS)
+@pytest.mark.parametrize(("side", "score"), [(HUGE_PX, 0.5), (20, LEAST_SCORE - 0.01), (LARGE_PX, LEAST_SCORE - 0.01)])
+def test_a_huge_or_hopeless_one_is_left_as_it_is(side: int, score: float) -> None:
+    glance = plan(detections((100, 20, 100 + side, 20 + side, score)), NOWHERE, CANVAS)
     assert glance.faces.scores.tolist() == [pytest.approx(score)]
+    assert glance.patches == glance.wide == ((),)
+
+
+@pytest.mark.parametrize(("side", "score"), [(LARGE_PX, SURE_SCORE - 0.01), (HUGE_PX - 1, LEAST_SCORE)])
+def test_a_large_doubtful_one_is_looked_at_again_at_half_size(side: int, score: float) -> None:
+    glance = plan(detections((200, 20, 200 + side, 20 + side, score)), NOWHERE, CANVAS)
+    assert len(glance.faces.scores) == 0
     assert glance.patches == ((),)
+    (((x, y),),) = glance.wide
+    assert 0 <= x <= CANVAS[0] // 2 - PATCH_PX
+    assert y == 0
+
+
+def test_more_large_doubts_than_half_a_canvas_has_room_for_mean_the_whole_canvas() -> None:
+    large = (2048, 1536)
+    doubts = [(x, y, x + 60, y + 60, 0.5) for x in (20, 300, 600, 900) for y in (20, 300, 600)]
+    glance = plan(detections(*doubts, (500, 180, 520, 200, 0.5)), NOWHERE, large)
+    assert glance.patches == (None,)
+    assert glance.wide == ((),)
 
 
 def test_places_of_the_focus_map_are_its_peaks_highest_first() -> None:
@@ -115,17 +135,17 @@ def test_what_is_known_on_one_canvas_says_nothing_of_another() -> None:
 
 def test_neighbours_share_a_patch_and_those_afar_have_their_own() -> None:
     near = [[300, 100, 320, 120], [340, 130, 360, 150], [310, 160, 330, 180]]
-    assert len(patches_over(np.array(near, np.float32), CANVAS) or ()) == 1
+    assert len(patches_over(np.array(near, np.float32), CANVAS, MOST) or ()) == 1
     far = np.array([*near, [20, 20, 40, 40]], np.float32)
-    assert len(patches_over(far, CANVAS) or ()) == 2
+    assert len(patches_over(far, CANVAS, MOST) or ()) == 2
 
 
 def test_more_patches_than_pay_mean_the_whole_canvas() -> None:
     corners = [[x, y, x + 20, y + 20] for x in (20, 180, 340, 500) for y in (20, 300)]
-    assert patches_over(np.array(corners, np.float32), CANVAS) is None
-    assert patches_over(np.array(corners[:2], np.float32), CANVAS) is not None
-    assert patches_over(np.tile(np.array([[9, 9, 20, 20]], np.float32), (100, 1)), CANVAS) is None
-    assert patches_over(np.empty((0, 4), np.float32), CANVAS) == ()
+    assert patches_over(np.array(corners, np.float32), CANVAS, MOST) is None
+    assert patches_over(np.array(corners[:2], np.float32), CANVAS, MOST) is not None
+    assert patches_over(np.tile(np.array([[9, 9, 20, 20]], np.float32), (100, 1)), CANVAS, 999) is None
+    assert patches_over(np.empty((0, 4), np.float32), CANVAS, MOST) == ()
 
 
 @given(
@@ -137,7 +157,7 @@ def test_every_place_is_shown_whole_by_a_patch_inside_the_canvas(
     found: list[tuple[float, float, float, float]],
 ) -> None:
     places = np.array([[x, y, x + width, y + height] for x, y, width, height in found], np.float32)
-    patches = patches_over(places, CANVAS)
+    patches = patches_over(places, CANVAS, MOST)
     if patches is None:
         return
     assert len(set(patches)) == len(patches)
@@ -153,19 +173,34 @@ Look = tuple[tuple[int, int], list[Face]]
 
 
 def together(faces: DetectionBatch, *looks: Look) -> list[list[int]]:
-    glance = Glance(faces, (tuple(corner for corner, _ in looks),))
+    glance = Glance(faces, (tuple(corner for corner, _ in looks),), ((),))
     found = put_together(glance, on_canvases(*(seen for _, seen in looks)), CANVAS, 0.3)
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
     return [[round(value) for value in box] for box in found.boxes.tolist()]
 
 
 def test_faces_of_patches_come_to_their_place_on_the_canvas() -> None:
-    glance = Glance(on_canvases([], [], []), ((), None, ((64, 96),)))
-    found = put_together(glance, on_canvases([(50, 60, 70, 80, 0.9)]), CANVAS, 0.3)
-    assert found.boxes.tolist() == [[114, 156, 134, 176]]
-    assert found.landmarks[0, 0].tolist() == [124, 166]
-    assert found.owners.tolist() == [2]
-    assert [len(faces.scores) for faces in found.split()] == [0, 0, 1]
+    glance = Glance(on_canvases([], [], []), ((), None, ((64, 96),)), (((128, 0),), (), ()))
+    looks = on_canvases([(50, 60, 70, 80, 0.9)], [(20, 10, 80, 90, 0.8)])
+    large, small = (put_together(glance, looks, CANVAS, 0.3).split()[slot] for slot in (0, 2))
+    assert small.boxes.tolist() == [[114, 156, 134, 176]]
+    assert small.landmarks[0, 0].tolist() == [124, 166]
+    assert large.boxes.tolist() == [[296, 20, 416, 180]]
+    assert large.landmarks[0, 0].tolist() == [356, 100]
+
+
+def test_a_large_face_may_reach_the_rim_of_the_half_canvas_but_not_that_of_its_patch() -> None:
+    glance = Glance(on_canvases([]), ((),), (((128, 0),),))
+    for box, kept in (((100, 60, 192, 191, 0.9), 1), ((0, 60, 90, 150, 0.9), 0)):
+        found = put_together(glance, on_canvases([box]), CANVAS, 0.3)
+        assert len(found.scores) == kept
+
+
+def test_the_visible_part_of_a_known_face_is_no_second_face_at_half_size_either() -> None:
+    known = on_canvases([(180, 40, 300, 160, 0.9)])
+    glance = Glance(known, ((),), (((128, 0),),))
+    found = put_together(glance, on_canvases([(9, 20, 22, 78, 0.8)]), CANVAS, 0.3)
+    assert found.boxes.tolist() == [[180, 40, 300, 160]]
 
 
 def test_a_face_seen_in_two_patches_and_at_a_glance_counts_once_at_its_best() -> None:
@@ -203,11 +238,12 @@ def test_halving_keeps_places_and_is_black_where_there_is_no_picture() -> None:
 
 def test_patches_are_squares_of_the_canvas_black_beyond_the_picture() -> None:
     picture = np.arange(360 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(360, 640, 3)
-    squares = np.full((2, PATCH_PX, PATCH_PX, 3), 7, np.uint8)
-    cut(picture, [(32, 64), (448, 192)], squares)
-    assert (squares[0] == picture[64 : 64 + PATCH_PX, 32 : 32 + PATCH_PX]).all()
-    assert (squares[1, :168] == picture[192:, 448:]).all()
-    assert (squares[1, 168:] == 0).all()
+    square = np.full((PATCH_PX, PATCH_PX, 3), 7, np.uint8)
+    cut(picture, (32, 64), square)
+    assert (square == picture[64 : 64 + PATCH_PX, 32 : 32 + PATCH_PX]).all()
+    cut(picture, (448, 192), square)
+    assert (square[:168] == picture[192:, 448:]).all()
+    assert (square[168:] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,11 @@ from trainer.data.pictures import Skips
 from trainer.learning import focus
 from trainer.learning.canvases import Canvas
 from trainer.learning.focus import UNKNOWN, FocusTask, best_near, focal_loss, focus_target
+from trainer.release.finished_run import release_run
 from trainer.release.focus import release_focus
-from trainer.settings import FocusSettings, Schedule
+from trainer.release.notes import standard_notes
+from trainer.runs import run_detector, run_focus
+from trainer.settings import DetectorSettings, FocusSettings, Schedule
 from workers.backends.backend import BackendOptions, load_models, open_backend
 from workers.backends.openvino_backend import OpenVinoBackend
 
@@ -123,6 +126,27 @@ def test_a_run_learns_where_small_faces_are_and_becomes_a_version_of_the_same_de
     assert raw.shape[2] == 17
     probe.check(raw[..., :16], reduced=backend.reduced)
     assert (raw[:, 12 * 16 :, 16] == 0).all()
+
+
+def test_a_network_of_its_own_glances_for_the_detector_that_is_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(focus, "VAL_CANVASES", 2)
+    index = crowd(tmp_path)
+    schedule = Schedule(epochs=1, batch=4)
+    run_detector(DetectorSettings(scenes=[index], run=tmp_path / "coarse", side=96, architecture="yunet_coarse",
+                                  teacher=bundled("detector"), schedule=schedule))  # fmt: skip
+    release_run(tmp_path / "coarse", "detector", tmp_path / "glancer", standard_notes("detector", "7", "a test"))
+    run_focus(FocusSettings(scenes=[index], run=tmp_path / "run", side=256, glancer=tmp_path / "glancer",
+                            schedule=schedule))  # fmt: skip
+    manifest = release_focus(tmp_path / "run", tmp_path / "version", {"version": "9", "command": "c"})
+    assert manifest.architecture == load_version(bundled("detector"), "detector").manifest.architecture
+    assert "yunet-coarse-mask:7:" in str(manifest.metrics["glance"])
+    backend = open_backend("openvino", *load_models(tmp_path / "version"), BackendOptions(threads=1))
+    assert isinstance(backend, OpenVinoBackend)
+    coarse = load_version(tmp_path / "glancer", "detector")
+    probe = coarse.manifest.probe
+    probe.check(backend.glance(probe.pixels())[..., :16], reduced=backend.reduced)
 
 
 def test_a_run_of_something_else_is_no_run_of_a_focus_head(tmp_path: Path) -> None:

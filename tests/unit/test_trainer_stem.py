@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from common.errors import TrainingError
 from common.models.manifest import bundled, load_version
+from common.models.names import DetectorName
 from common.models.networks import build_classifier, build_detector
 from common.models.stems import Refinement
 from common.models.torch_load import load_graph
@@ -35,19 +36,25 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def lesson(folder: Path, **more: object) -> DetectorSettings:
+CHEAPER: tuple[DetectorName, ...] = ("yunet_lean", "yunet_coarse")
+
+
+def lesson(folder: Path, architecture: DetectorName = "yunet_lean", **more: object) -> DetectorSettings:
     schedule = Schedule.model_validate({"batch": 4, "epochs": 3, "rate": 5e-3, **more})
     return DetectorSettings(scenes=[folder / "faces.jsonl"], run=folder / "run", side=96, repeat=8, lesson="stem",
-                            architecture="yunet_lean", teacher=bundled("detector"), schedule=schedule)  # fmt: skip
+                            architecture=architecture, teacher=bundled("detector"), schedule=schedule)  # fmt: skip
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return {n.removeprefix("network."): t for n, t in load_file(run / NAME).items() if n.startswith("network.")}
 
 
-def test_a_detectors_stem_follows_its_teacher_and_the_rest_is_the_teachers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", CHEAPER)
+def test_a_detectors_stem_follows_its_teacher_and_the_rest_is_the_teachers(
+    tmp_path: Path, architecture: DetectorName
+) -> None:
     scenes(tmp_path, [[FACE]] * 4)
-    run_detector(lesson(tmp_path))
+    run_detector(lesson(tmp_path, architecture))
     learnt, teacher = weights_of(tmp_path / "run"), load_teacher(bundled("detector"), "detector").state_dict()
     behind = [name for name in learnt if not name.startswith(("backbone.model0.", "backbone.refine"))]
     assert set(behind) < set(teacher)
@@ -106,7 +113,7 @@ def test_a_lean_detector_is_released_and_read_back(tmp_path: Path) -> None:
     assert graph(torch.zeros((1, 64, 96, 3), dtype=torch.uint8)).shape == (1, 126, 16)
 
 
-@pytest.mark.parametrize("architecture", ["yunet_n", "yunet_lean"])
+@pytest.mark.parametrize("architecture", ["yunet_n", *CHEAPER])
 def test_what_is_before_and_behind_the_stem_is_the_whole(architecture: str) -> None:
     network = build_detector(architecture).eval()
     pictures = torch.rand((1, 3, 64, 96)) * 255

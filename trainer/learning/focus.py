@@ -1,4 +1,4 @@
-"""The task of the focus head: where on a canvas seen at half its size do small faces lie?"""
+"""The task of the focus head: where on a canvas seen at half its size do faces lie that a second look may settle?"""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from trainer.settings import FocusSettings
 
 CELL_PX = 16
 """A cell of the focus map on the whole canvas, px: stride 8 at half its size."""
-SMALL_PX = (7.0, 40.0)
-"""Longer side, px of the canvas, of the faces that are to be pointed out; larger ones the detector sees itself."""
+POINTED_PX = (7.0, 88.0)
+"""Longer side, px of the canvas, of the faces that are to be pointed out; larger ones a glance sees by itself."""
+SMALL_PX = 40.0
+"""Below, a glance alone finds few."""
 LOOKED_AT = 0.15
 """Cells above are looked at."""
 BACKGROUND = 0.5
@@ -33,11 +35,11 @@ UNKNOWN = -1.0
 
 
 class FocusTask:
-    """Learns where small faces are, from features of a detector that itself stays as it is.
+    """Learns where faces of `POINTED_PX` are, from features of a detector that itself stays as it is.
 
     Args:
         head: The head to teach; moved to ``device``.
-        detector: Gives the features.
+        detector: The one that glances; gives the features.
         scenes: Training and validation pictures.
         settings: The run.
         device: Where to compute.
@@ -86,7 +88,7 @@ class FocusTask:
             yield _batch(canvases)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Focal loss (Lin et al., 2017) a small face, the many cells without one at half their weight."""
+        """Focal loss (Lin et al., 2017) a face, the many cells without one at half their weight."""
         targets = batch[1].to(self.device)
         return focal_loss(self._logits(batch[0]), targets)
 
@@ -138,10 +140,10 @@ def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def focus_target(canvas: Canvas) -> NDArray[np.float32]:
-    """Say of every cell whether a small face lies in it.
+    """Say of every cell whether a face lies in it that is to be pointed out.
 
     Returns:
-        float32, (S/16, S/16): 1 at the middle of small faces, -1 around it and where larger or cut ones are, else 0.
+        float32, (S/16, S/16): 1 at the middle of such faces, -1 around it and where larger or cut ones are, else 0.
     """
     count = canvas.pixels.shape[0] // CELL_PX
     target = np.zeros((count, count), np.float32)
@@ -152,7 +154,7 @@ def focus_target(canvas: Canvas) -> NDArray[np.float32]:
     for x1, y1, x2, y2 in canvas.boxes:
         around = _covered(columns, rows, (x1, y1, x2, y2)) & (target < 1)
         target[around] = UNKNOWN
-        if SMALL_PX[0] <= max(x2 - x1, y2 - y1) <= SMALL_PX[1]:
+        if POINTED_PX[0] <= max(x2 - x1, y2 - y1) <= POINTED_PX[1]:
             reach = CELL_PX / 2
             target[(abs(columns - (x1 + x2) / 2) <= reach) & (abs(rows - (y1 + y2) / 2) <= reach)] = 1
     return target
@@ -161,7 +163,7 @@ def focus_target(canvas: Canvas) -> NDArray[np.float32]:
 def best_near(canvas: Canvas, chance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the highest chance in the cells around the middle of every small face, float32 (K,)."""
     longer = (canvas.boxes[:, 2:] - canvas.boxes[:, :2]).max(axis=1, initial=0)
-    small = canvas.boxes[(longer >= SMALL_PX[0]) & (longer <= SMALL_PX[1])]
+    small = canvas.boxes[(longer >= POINTED_PX[0]) & (longer <= SMALL_PX)]
     best = []
     for column, row in (((small[:, :2] + small[:, 2:]) / 2 / CELL_PX).astype(int)).tolist():
         best.append(chance[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max())

@@ -1,4 +1,4 @@
-"""From a finished run of a focus head to a version of the detector that it reads."""
+"""From a finished run of a focus head to a version of the detector that it is for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from trainer.settings import FocusSettings
 
 
 def release_focus(run: Path, into: Path, notes: dict[str, Any]) -> Manifest:
-    """Make a version of the detector that a run's focus head reads: the same detector, with a graph for glances.
+    """Make a version of the detector that a run's focus head is for: the same detector, with a graph for glances.
+
+    The graph is the head on the network that it reads, which is the detector's own or that of a version which glances
+    in its place.
 
     Args:
         run: Run folder of a focus head.
@@ -31,7 +34,7 @@ def release_focus(run: Path, into: Path, notes: dict[str, Any]) -> Manifest:
         notes: See `release_beside`.
 
     Raises:
-        TrainingError: The run folder holds no finished epoch of a focus head, or its detector is gone.
+        TrainingError: The run folder holds no finished epoch of a focus head, or one of its detectors is gone.
         ProbeError: The export does not answer as the networks do; what was released before stays.
     """
     try:
@@ -41,11 +44,13 @@ def release_focus(run: Path, into: Path, notes: dict[str, Any]) -> Manifest:
     except (OSError, ValidationError, ValueError, TrainingError) as error:
         raise TrainingError(f"{run}: no finished run of a focus head: {error}") from error
     folder = settings.detector or bundled("detector")
-    detector = load_teacher(folder, "detector")
-    head = FocusHead(detector.neck.width)
+    glancer = load_teacher(settings.glancer or folder, "detector")
+    head = FocusHead(glancer.neck.width)
     fill(head, tensors, run / CHECKPOINT)
     halve_weights(head)
-    graph = GlanceGraph(detector, head.eval()).eval()
+    graph = GlanceGraph(glancer, head.eval()).eval()
+    if settings.glancer:
+        report["network"] = load_version(settings.glancer, "detector").manifest.identity
     facts = GlanceFacts(focus=LOOKED_AT, probe=make_probe(graph, (2, 96, 128, 3), block=16, every=7))
     beside = Beside("glance", export_onnx(graph, "detector"), facts, report)
     return release_beside(load_version(folder, "detector"), beside, into, notes)

@@ -16,20 +16,22 @@ from numpy.typing import NDArray
 from common.geometry import FloatArray, suppress_overlaps
 from common.images import Picture, paste_halved
 from common.models.decode import DetectionBatch
-from workers.infer.vision.patches import PATCH_PX, Corner, patches_over, uncut
+from workers.infer.vision.patches import PATCH_PX, Corner, most_patches, patches_over, uncut
 
-LEAST_SCORE, LEAST_SCORE_SMALL = 0.05, 0.2
-"""From this score on, an answer of the glance is looked at again; from the second one where the focus map helps."""
-SMALL_PX = 20
-"""Below this longer side, px of the glance, the focus map knows better than the score."""
+LEAST_SCORE = 0.2
+"""From this score on, an answer of the glance that is not sure is looked at again; below, only the focus map counts."""
 CELL_PX = 16
 """Side of a cell of the focus map, px of the canvas."""
-REACH_PX = 12
-"""A place is as far around the middle of its cell, px of the canvas."""
-SURE_SCORE, SURE_PX = 0.8, 14
+REACH_PX = 36
+"""A place is as far around the middle of its cell, px of the canvas: the face there may be that large."""
+SURE_SCORE, SURE_PX = 0.85, 14
 """A face of this score and longer side, px of the glance, is taken as it is."""
 LARGE_PX = 40
-"""From this longer side on, px of the glance, a second look would see no more."""
+"""From this longer side on, px of the glance, a second look need not be at full size."""
+HUGE_PX = 150
+"""From this longer side on, px of the glance, a face does not fit into a patch and is taken as it is."""
+MOST_WIDE = 4
+"""Most patches of the half canvas."""
 KNOWN_SCORE, MOST_INSIDE = 0.5, 0.5
 """What lies by more than that share inside a face that the glance found, and that its patch cuts, is a part of it."""
 LEAST_CANVAS_PX = 480
@@ -44,10 +46,20 @@ class Glance:
         faces: Those that need no second look, canvas px.
         patches: For each canvas, upper left corners (x, y), canvas px, of squares of `PATCH_PX` to look at; None: the
             whole canvas.
+        wide: For each canvas, corners of such squares of the half canvas, its px: for large faces.
     """
 
     faces: DetectionBatch
     patches: tuple[tuple[Corner, ...] | None, ...]
+    wide: tuple[tuple[Corner, ...], ...]
+
+    def full_corners(self) -> list[tuple[int, Corner]]:
+        """List the patches of all canvases: number of the canvas, and corner."""
+        return [(slot, corner) for slot, corners in enumerate(self.patches) for corner in corners or ()]
+
+    def wide_corners(self) -> list[tuple[int, Corner]]:
+        """List those of the half canvases."""
+        return [(slot, corner) for slot, corners in enumerate(self.wide) for corner in corners]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +107,33 @@ def plan(found: DetectionBatch, focus: Places, canvas: tuple[int, int]) -> Glanc
 
     Args:
         found: What the detector found on the half canvases, their px, from `LEAST_SCORE` on.
-        focus: Where small faces may be, see `focus_places`.
+        focus: Where faces may be, see `focus_places`.
         canvas: (width, height), px.
     """
     longer = (found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1, initial=0)
     sure = (found.scores >= SURE_SCORE) & (longer >= SURE_PX)
-    doubtful = found.scores >= np.where(longer < SMALL_PX, LEAST_SCORE_SMALL, LEAST_SCORE)
-    again = doubtful & (longer < LARGE_PX) & ~sure
-    faces = found.chosen(~again).enlarged(2)
+    doubtful = (found.scores >= LEAST_SCORE) & (longer < HUGE_PX) & ~sure
+    large = doubtful & (longer >= LARGE_PX)
+    faces = found.chosen(~doubtful).enlarged(2)
+    small = found.chosen(doubtful & ~large)
     news = ~_middle_inside(focus, faces.chosen(faces.scores >= KNOWN_SCORE))
-    places = np.concatenate([found.boxes[again] * 2, focus.boxes[news]])
-    owners = np.concatenate([found.owners[again], focus.owners[news]])
-    patches: list[tuple[Corner, ...] | None] = [()] * found.count
-    for owner in np.unique(owners).tolist():
-        patches[owner] = patches_over(places[owners == owner], canvas)
-    return Glance(faces, tuple(patches))
+    places = np.concatenate([small.boxes * 2, focus.boxes[news]])
+    owners = np.concatenate([small.owners, focus.owners[news]])
+    patches = _covered(Places(places, owners), found.count, canvas, most_patches(canvas))
+    wide = _covered(Places(found.boxes[large], found.owners[large]), found.count, half_of(canvas), MOST_WIDE)
+    crowded = [few is None for few in wide]
+    return Glance(
+        faces,
+        tuple(None if full else own for own, full in zip(patches, crowded, strict=True)),
+        tuple((few or ()) if own is not None else () for own, few in zip(patches, wide, strict=True)),
+    )
+
+
+def _covered(places: Places, count: int, canvas: tuple[int, int], most: int) -> list[tuple[Corner, ...] | None]:
+    patches: list[tuple[Corner, ...] | None] = [()] * count
+    for owner in np.unique(places.owners).tolist():
+        patches[owner] = patches_over(places.boxes[places.owners == owner], canvas, most)
+    return patches
 
 
 def focus_places(chances: FloatArray, least: float) -> Places:
@@ -147,7 +171,7 @@ def put_together(glance: Glance, looks: DetectionBatch, canvas: tuple[int, int],
 
     Args:
         glance: Whose patches were looked at, one after the other.
-        looks: What was found on each, px of the patch.
+        looks: What was found on each, px of the patch; those of the half canvases last.
         canvas: (width, height), px.
         max_iou: Two faces of one canvas overlap by at most this, 0..1.
 
@@ -156,19 +180,21 @@ def put_together(glance: Glance, looks: DetectionBatch, canvas: tuple[int, int],
     """
     if not len(looks.owners):
         return glance.faces
-    cuts = [(slot, *corner) for slot, patches in enumerate(glance.patches) for corner in patches or ()]
-    table = np.array(cuts, np.intp)[looks.owners]
-    slots, corners = table[:, 0], table[:, 1:].astype(np.float32)
-    boxes = looks.boxes + np.tile(corners, 2)
+    cuts = [(slot, 1, *canvas, *corner) for slot, corner in glance.full_corners()]
+    cuts += [(slot, 2, *half_of(canvas), *corner) for slot, corner in glance.wide_corners()]
+    table = np.array(cuts, np.float32)[looks.owners]
+    slots, factors, canvases, corners = table[:, 0].astype(np.intp), table[:, 1:2], table[:, 2:4], table[:, 4:]
+    boxes = (looks.boxes + np.tile(corners, 2)) * factors
     known = glance.faces.chosen(glance.faces.scores >= KNOWN_SCORE)
-    cut_off = ~uncut(known.boxes - np.tile(corners, 2)[:, None], corners[:, None], canvas)
-    cut_off &= slots[:, None] == known.owners
+    there = known.boxes / factors[:, None] - np.tile(corners, 2)[:, None]
+    cut_off = ~uncut(there, corners[:, None], canvases[:, None]) & (slots[:, None] == known.owners)
     parts = (_shares_inside(boxes, known.boxes) * cut_off).max(axis=1, initial=0) > MOST_INSIDE
-    whole = uncut(looks.boxes, corners, canvas) & ~parts
+    whole = uncut(looks.boxes, corners, canvases) & ~parts
+    landmarks = (looks.landmarks + corners[:, None]) * factors[:, None]
     faces = DetectionBatch(
         np.concatenate([glance.faces.boxes, boxes[whole]]),
         np.concatenate([glance.faces.scores, looks.scores[whole]]),
-        np.concatenate([glance.faces.landmarks, looks.landmarks[whole] + corners[whole, None]]),
+        np.concatenate([glance.faces.landmarks, landmarks[whole]]),
         np.concatenate([glance.faces.owners, slots[whole]]),
         glance.faces.count,
     )

@@ -24,17 +24,22 @@ MOST_PLACES = 64
 Corner = tuple[int, int]
 
 
-def patches_over(places: FloatArray, canvas: tuple[int, int]) -> tuple[Corner, ...] | None:
+def most_patches(canvas: tuple[int, int]) -> int:
+    """Say how many patches cost less than the whole of a canvas of (width, height) px."""
+    return int(MOST_SHARE * canvas[0] * canvas[1] / PATCH_PX**2)
+
+
+def patches_over(places: FloatArray, canvas: tuple[int, int], most: int) -> tuple[Corner, ...] | None:
     """Cover places with few patches.
 
     Args:
         places: float32, (K, 4), x1 y1 x2 y2, canvas px, most urgent first.
-        canvas: (width, height), px, at least as large as a patch.
+        canvas: (width, height), px.
+        most: Most patches.
 
     Returns:
-        Upper left corners of the patches; None where the whole canvas costs no more.
+        Upper left corners of the patches; None where more would be needed.
     """
-    most = int(MOST_SHARE * canvas[0] * canvas[1] / PATCH_PX**2)
     if len(places) > MOST_PLACES:
         return None
     open_ = [_inside(place, canvas) for place in places.tolist()]
@@ -55,30 +60,29 @@ def patches_over(places: FloatArray, canvas: tuple[int, int]) -> tuple[Corner, .
     return tuple(patches)
 
 
-def cut(picture: Picture, patches: Sequence[Corner], out: NDArray[np.uint8]) -> None:
-    """Cut patches out of a canvas that holds a picture in its upper left corner and is black elsewhere.
+def cut(picture: Picture, corner: Corner, out: Picture) -> None:
+    """Cut a patch out of a canvas that holds a picture in its upper left corner and is black elsewhere.
 
     Args:
         picture: uint8, (H, W, 3).
-        patches: Upper left corners.
-        out: uint8, (len(patches), `PATCH_PX`, `PATCH_PX`, 3), written in place.
+        corner: Upper left corner, px.
+        out: uint8, (`PATCH_PX`, `PATCH_PX`, 3), written in place.
     """
-    for (x, y), target in zip(patches, out, strict=True):
-        paste(picture[y : y + PATCH_PX, x : x + PATCH_PX], target)
+    x, y = corner
+    paste(picture[y : y + PATCH_PX, x : x + PATCH_PX], out)
 
 
-def uncut(boxes: FloatArray, corners: FloatArray, canvas: tuple[int, int]) -> NDArray[np.bool_]:
+def uncut(boxes: FloatArray, corners: FloatArray, canvases: FloatArray) -> NDArray[np.bool_]:
     """Say which faces of patches are not cut off by the patch's rim.
 
     Args:
         boxes: float32, (..., 4), x1 y1 x2 y2, px of the patch.
         corners: float32, (..., 2), x y, upper left corner of the patch of each, canvas px.
-        canvas: (width, height), px.
+        canvases: float32, (..., 2), width, height, px, of the canvas of each.
     """
-    rims = np.array(canvas, np.float32) - PATCH_PX
     far = PATCH_PX - CUT_PX
     kept: NDArray[np.bool_] = (
-        ((boxes[..., :2] >= CUT_PX) | (corners == 0)) & ((boxes[..., 2:] <= far) | (corners >= rims))
+        ((boxes[..., :2] >= CUT_PX) | (corners == 0)) & ((boxes[..., 2:] <= far) | (corners >= canvases - PATCH_PX))
     ).all(axis=-1)
     return kept
 

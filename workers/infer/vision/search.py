@@ -77,7 +77,7 @@ class GlancingSearch:
     Args:
         search: Looks at places, and at whole canvases that are full of them.
         glances: Computes glances.
-        focus: From this chance on that a small face is there, a place is looked at, 0..1.
+        focus: From this chance on that a face is there, a place is looked at again, 0..1.
         timer: Told how long ``resize`` (halving, cutting) and ``boxes`` took, beside what ``search`` tells.
     """
 
@@ -93,8 +93,9 @@ class GlancingSearch:
 
         The patches of all canvases are looked at in one call, the canvases that are full of places in another.
         """
-        glance = self._glance(pictures, canvas, min(LEAST_SCORE, min_score))
-        looks = self._looks(pictures, glance, min_score)
+        half = self._halved(pictures, canvas)
+        glance = self._glance(half, canvas, min(LEAST_SCORE, min_score))
+        looks = self._looks(pictures, half, glance, min_score)
         began = perf_counter()
         together = put_together(glance, looks, canvas, self._search.max_iou)
         found = together.chosen(together.scores >= min_score).split()
@@ -112,10 +113,13 @@ class GlancingSearch:
         self._backend.glance(halved(list(canvases), canvas))
         self._search.spend(canvases[: -(-len(canvases) // 4)])
 
-    def _glance(self, pictures: Sequence[Picture], canvas: tuple[int, int], min_score: float) -> Glance:
+    def _halved(self, pictures: Sequence[Picture], canvas: tuple[int, int]) -> Canvases:
         began = perf_counter()
         half = halved(pictures, canvas)
         self._timer("resize", perf_counter() - began)
+        return half
+
+    def _glance(self, half: Canvases, canvas: tuple[int, int], min_score: float) -> Glance:
         raw, found = self._search.with_raw(self._backend.glance, half, min_score)
         began = perf_counter()
         rows, columns = half.shape[1] // STRIDES[0], half.shape[2] // STRIDES[0]
@@ -124,13 +128,13 @@ class GlancingSearch:
         self._timer("boxes", perf_counter() - began)
         return glance
 
-    def _looks(self, pictures: Sequence[Picture], glance: Glance, min_score: float) -> DetectionBatch:
+    def _looks(self, pictures: Sequence[Picture], half: Canvases, glance: Glance, min_score: float) -> DetectionBatch:
         began = perf_counter()
-        counts = [len(patches or ()) for patches in glance.patches]
-        squares = np.empty((sum(counts), PATCH_PX, PATCH_PX, 3), np.uint8)
-        ends = np.cumsum(counts).tolist()
-        for picture, patches, count, end in zip(pictures, glance.patches, counts, ends, strict=True):
-            cut(picture, patches or (), squares[end - count : end])
+        cuts = [(pictures[slot], corner) for slot, corner in glance.full_corners()]
+        cuts += [(half[slot], corner) for slot, corner in glance.wide_corners()]
+        squares = np.empty((len(cuts), PATCH_PX, PATCH_PX, 3), np.uint8)
+        for (picture, corner), target in zip(cuts, squares, strict=True):
+            cut(picture, corner, target)
         self._timer("resize", perf_counter() - began)
         return self._search.on(squares, min_score)
 
