@@ -14,7 +14,7 @@ from common.models.networks import detections_of
 from common.models.yunet import YuNet
 
 WIDTH = 64
-INNER = 16
+INNER = 32
 
 
 class FocusHead(nn.Module):

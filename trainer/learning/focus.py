@@ -27,7 +27,7 @@ POINTED_PX = (7.0, 88.0)
 """Longer side, px of the canvas, of the faces that are to be pointed out; larger ones a glance sees by itself."""
 SMALL_PX = 40.0
 """Below, a glance alone finds few."""
-LOOKED_AT = 0.15
+LOOKED_AT = 0.17
 """Cells above are looked at."""
 BACKGROUND = 0.5
 VAL_CANVASES = 160
