@@ -15,12 +15,14 @@ from common.models.yunet import YuNet
 
 WIDTH = 64
 INNER = 32
+MAPS = 2
+"""One of small faces, one of those that the detector finds by itself if they are easy."""
 
 
 class FocusHead(nn.Module):
-    """Says of every cell of 8x8 px whether a face lies there, from the detector's features at stride 8.
+    """Says of every cell of 8x8 px whether a small or a middling face lies there, from features at stride 8.
 
-    Of faces up to 44 px it says so at the middle; larger ones the detector sees by itself.
+    Large faces the detector sees by itself.
 
     Args:
         width: Channels of the detector's features.
@@ -31,13 +33,13 @@ class FocusHead(nn.Module):
         self.norm = nn.BatchNorm2d(2 * width, affine=False)
         self.mix = nn.Conv2d(2 * width, INNER, 1)
         self.around = nn.Conv2d(INNER, INNER, 3, padding=1)
-        self.say = nn.Conv2d(INNER, 1, 1)
+        self.say = nn.Conv2d(INNER, MAPS, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map float (B, 2 width, H/8, W/8) to logits, float (B, H/8, W/8)."""
+        """Map float (B, 2 width, H/8, W/8) to logits, float (B, MAPS, H/8, W/8)."""
         mixed = functional.relu(self.mix(self.norm(features)))
         logits: Tensor = self.say(functional.relu(self.around(mixed)))
-        return logits[:, 0]
+        return logits
 
 
 def glance_at(network: YuNet, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,11 +68,11 @@ class GlanceGraph(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map uint8 (B, H, W, 3) BGR canvases to float (B, N, 17): `DetectorGraph`'s columns, then focus, 0..1.
 
-        Focus is that of the cell for the points of stride 8 and 0 for the others.
+        Focus is the cell's higher chance for the points of stride 8 and 0 for the others.
         """
         weights = next(self.network.parameters())
         logits, features = glance_at(self.network, images.permute(0, 3, 1, 2).to(weights.dtype))
-        focus = torch.sigmoid(self.head(features).float()).flatten(1)
+        focus = torch.sigmoid(self.head(features).float()).amax(dim=1).flatten(1)
         beyond = logits.shape[1] - focus.shape[1]
         column = functional.pad(focus, (0, beyond))
         return torch.cat([detections_of(logits.float()), column[..., None]], dim=-1)

@@ -47,20 +47,31 @@ def canvas(boxes: list[list[float]], ignored: list[list[float]] | None = None) -
 
 
 def test_the_middle_of_a_small_face_is_wanted_and_what_surrounds_it_is_not_judged() -> None:
-    target = focus_target(canvas([[90, 90, 118, 118]]))
-    assert target.shape == (16, 16)
-    assert target[6, 6] == 1
-    assert (target == 1).sum() <= 4
-    assert target[5, 6] == UNKNOWN or target[7, 6] == UNKNOWN
-    assert target[0, 0] == target[15, 15] == target[6, 12] == 0
+    small, middling = focus_target(canvas([[90, 90, 118, 118]]))
+    assert small.shape == (16, 16)
+    assert small[6, 6] == 1
+    assert (small == 1).sum() <= 4
+    assert small[5, 6] == UNKNOWN or small[7, 6] == UNKNOWN
+    assert small[0, 0] == small[15, 15] == small[6, 12] == 0
+    assert (middling == 1).sum() == 0
+    assert middling[6, 6] == UNKNOWN
+    assert middling[0, 0] == 0
+
+
+def test_a_middling_face_is_wanted_on_the_other_map() -> None:
+    small, middling = focus_target(canvas([[60, 60, 120, 125]]))
+    assert middling[5, 5] == 1
+    assert small[5, 5] == UNKNOWN
+    assert (small == 1).sum() == 0
 
 
 def test_large_cut_and_overlooked_faces_are_not_judged() -> None:
     target = focus_target(canvas([[20, 20, 120, 120]], [[200, 200, 230, 230]]))
     assert (target == 1).sum() == 0
-    assert target[4, 4] == target[13, 13] == UNKNOWN
+    assert (target[:, 4, 4] == UNKNOWN).all()
+    assert (target[:, 13, 13] == UNKNOWN).all()
     beside = focus_target(canvas([[90, 90, 118, 118]], [[80, 80, 130, 130]]))
-    assert beside[6, 6] == 1
+    assert beside[0, 6, 6] == 1
 
 
 def test_being_wrong_costs_more_than_being_right_and_the_unknown_nothing() -> None:

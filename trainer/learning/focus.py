@@ -23,11 +23,9 @@ from trainer.settings import FocusSettings
 
 CELL_PX = 16
 """A cell of the focus map on the whole canvas, px: stride 8 at half its size."""
-POINTED_PX = (7.0, 88.0)
-"""Longer side, px of the canvas, of the faces that are to be pointed out; larger ones a glance sees by itself."""
-SMALL_PX = 40.0
-"""Below, a glance alone finds few."""
-LOOKED_AT = 0.17
+POINTED_PX = ((7.0, 40.0), (40.0, 88.0))
+"""Longer side, px of the canvas, of the faces that each map is to point out; larger ones a glance sees by itself."""
+LOOKED_AT = 0.14
 """Cells above are looked at."""
 BACKGROUND = 0.5
 VAL_CANVASES = 160
@@ -35,7 +33,7 @@ UNKNOWN = -1.0
 
 
 class FocusTask:
-    """Learns where faces of `POINTED_PX` are, from features of a detector that itself stays as it is.
+    """Learns where faces of `POINTED_PX` are, a map for each range, from features of a detector that stays as it is.
 
     Args:
         head: The head to teach; moved to ``device``.
@@ -78,7 +76,7 @@ class FocusTask:
         return True, 1.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give batches: uint8 (B, S/2, S/2, 3) BGR, and float (B, S/16, S/16): 1 face, 0 none, -1 unknown."""
+        """Give batches: uint8 (B, S/2, S/2, 3) BGR, and float (B, 2, S/16, S/16): 1 face, 0 none, -1 unknown."""
         return prefetch(self._make(epoch))
 
     def _make(self, epoch: int) -> Iterator[Batch]:
@@ -105,8 +103,8 @@ class FocusTask:
                 logits = self._logits(pixels).cpu()
             losses += focal_loss(logits, targets).item() * len(canvases)
             chances = torch.sigmoid(logits).numpy()
-            above, cells = above + int((chances >= LOOKED_AT).sum()), cells + chances.size
-            for canvas, chance in zip(canvases, chances, strict=True):
+            above, cells = above + int((chances >= LOOKED_AT).any(axis=1).sum()), cells + chances[:, 0].size
+            for canvas, chance in zip(canvases, chances[:, 0], strict=True):
                 best = best_near(canvas, chance)
                 found, wanted = found + int((best >= LOOKED_AT).sum()), wanted + len(best)
         return {
@@ -126,8 +124,8 @@ def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Weigh cross entropy by how wrong an answer is.
 
     Args:
-        logits: float, (B, h, w).
-        targets: float, (B, h, w): 1 face, 0 none, -1 unknown.
+        logits: float, (B, maps, h, w).
+        targets: float, (B, maps, h, w): 1 face, 0 none, -1 unknown.
 
     Returns:
         The sum over all cells for each face, a scalar.
@@ -143,8 +141,12 @@ def focus_target(canvas: Canvas) -> NDArray[np.float32]:
     """Say of every cell whether a face lies in it that is to be pointed out.
 
     Returns:
-        float32, (S/16, S/16): 1 at the middle of such faces, -1 around it and where larger or cut ones are, else 0.
+        float32, (2, S/16, S/16): 1 in the middle of a map's faces, -1 around and where other or cut ones are, else 0.
     """
+    return np.stack([_target(canvas, low, high) for low, high in POINTED_PX])
+
+
+def _target(canvas: Canvas, low: float, high: float) -> NDArray[np.float32]:
     count = canvas.pixels.shape[0] // CELL_PX
     target = np.zeros((count, count), np.float32)
     middles = (np.arange(count, dtype=np.float32) + 0.5) * CELL_PX
@@ -154,7 +156,7 @@ def focus_target(canvas: Canvas) -> NDArray[np.float32]:
     for x1, y1, x2, y2 in canvas.boxes:
         around = _covered(columns, rows, (x1, y1, x2, y2)) & (target < 1)
         target[around] = UNKNOWN
-        if POINTED_PX[0] <= max(x2 - x1, y2 - y1) <= POINTED_PX[1]:
+        if low <= max(x2 - x1, y2 - y1) <= high:
             reach = CELL_PX / 2
             target[(abs(columns - (x1 + x2) / 2) <= reach) & (abs(rows - (y1 + y2) / 2) <= reach)] = 1
     return target
@@ -163,7 +165,8 @@ def focus_target(canvas: Canvas) -> NDArray[np.float32]:
 def best_near(canvas: Canvas, chance: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the highest chance in the cells around the middle of every small face, float32 (K,)."""
     longer = (canvas.boxes[:, 2:] - canvas.boxes[:, :2]).max(axis=1, initial=0)
-    small = canvas.boxes[(longer >= POINTED_PX[0]) & (longer <= SMALL_PX)]
+    low, high = POINTED_PX[0]
+    small = canvas.boxes[(longer >= low) & (longer <= high)]
     best = []
     for column, row in (((small[:, :2] + small[:, 2:]) / 2 / CELL_PX).astype(int)).tolist():
         best.append(chance[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max())

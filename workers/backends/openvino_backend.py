@@ -30,8 +30,10 @@ from workers.backends.openvino_graph import REWRITES, simplify
 # tenth (detector) to a half (classifier) longer.
 DETECT_PIECES, DETECT_PIECES_SMALL = (1,), (4, 1)
 SMALL_CANVAS_PX2 = 320 * 192
-CLASSIFY_PIECES, CLASSIFY_PIECES_LEFT = (16, 4, 1), (4, 1)
+CLASSIFY_PIECES, CLASSIFY_PIECES_LEFT = (16, 4, 1), (8, 4, 1)
 """The second where a small network is asked first: what it leaves is seldom many, and 16 at once keep 30 MB."""
+LEAST_FULL = 0.75
+"""From this share on, crops are filled up to a piece: 12 by fours cost more than 16 at once. Canvases are not."""
 
 
 class OpenVinoBackend:
@@ -78,12 +80,12 @@ class OpenVinoBackend:
         check_crops(crops, self._side)
         if not len(crops):
             return np.empty((0, 3), np.float32)
-        return self._run("classifier", crops, self._classify_pieces)
+        return self._run("classifier", crops, self._classify_pieces, LEAST_FULL)
 
     def classify_quick(self, crops: Pixels) -> Scores:
         """Run the small network; see `Quick.classify_quick`."""
         check_crops(crops, self._side)
-        return self._run("quick", crops, CLASSIFY_PIECES)
+        return self._run("quick", crops, CLASSIFY_PIECES, LEAST_FULL)
 
     def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002 - pieces are fixed
         """Compile and run every shape that batches of any size can need."""
@@ -108,18 +110,21 @@ class OpenVinoBackend:
         """Let the compiled networks go."""
         self._requests.clear()
 
-    def _run(self, kind: str, pixels: Pixels, pieces: Sequence[int]) -> Scores:
+    def _run(self, kind: str, pixels: Pixels, pieces: Sequence[int], least_full: float = 1.0) -> Scores:
         answers = []
         start = 0
         while start < len(pixels):
-            piece = next(size for size in pieces if size <= len(pixels) - start)
+            left = len(pixels) - start
+            piece = next(size for size in pieces if size * least_full <= left)
             part = np.ascontiguousarray(pixels[start : start + piece])
+            if piece > left:
+                part = np.concatenate([part, np.zeros((piece - left, *part.shape[1:]), np.uint8)])
             request = self._request(kind, part.shape)
             # By way of tensors that share memory: calling the network itself costs a twentieth of a glance more.
             request.set_input_tensor(openvino.Tensor(part, shared_memory=True))
             request.infer()
             # The request's own output buffer is reused by the next call, hence the copy.
-            answers.append(np.array(request.get_output_tensor().data, np.float32))
+            answers.append(np.array(request.get_output_tensor().data[: min(piece, left)], np.float32))
             start += piece
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
