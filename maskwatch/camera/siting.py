@@ -112,7 +112,8 @@ def _effort(figures: Mapping[str, Any]) -> list[Advice]:
     if missed or half % 32 or half < LEAST_DETECT_PX or least < 2 * PLAIN_PX:
         return []
     reason = f"nine of ten faces are at least {least:.0f} px where the detector looks, and {PLAIN_PX:.0f} px are plenty"
-    words = f"Faces are large: detect_px: {half} in the plan would find them, too, for a quarter of the work."
+    words = f"Faces are large: detect_px: {half} in the plan would find them, too, for a quarter of a GPU's work."
+    words += " A CPU glances first, and gains nothing."
     return [Advice("good", words, reason)]
 
 
