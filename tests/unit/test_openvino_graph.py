@@ -32,11 +32,12 @@ def kinds_of(model: Any) -> list[str]:
     return [node.get_type_name() for node in model.get_ordered_ops()]
 
 
+@pytest.mark.parametrize("reduced", [False, True])
 @pytest.mark.parametrize("kind", ["detector", "classifier"])
-def test_the_bundled_networks_answer_the_same_in_fewer_steps(kind: Kind) -> None:
+def test_the_bundled_networks_answer_the_same_in_fewer_steps(kind: Kind, reduced: bool) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, SHAPES[kind], np.uint8)
     plain, simple = read(kind), read(kind)
-    simplify(simple)
+    simplify(simple, reduced=reduced)
     np.testing.assert_allclose(answers(simple, pixels), answers(plain, pixels), atol=2e-5)
     assert "Slice" not in kinds_of(simple)[:3]
 

@@ -159,7 +159,7 @@ class OpenVinoBackend:
             if node.get_type_name() == "Constant" and not _finite(node):
                 raise ManifestError(f"{source.path}: {node.get_friendly_name()} is not finite")
         model.reshape(list(shape))
-        simplify(model)
+        simplify(model, reduced=self.reduced)
         return model
 
     def _machine(self) -> str:
