@@ -1,4 +1,4 @@
-"""A producer process: many cameras in threads, one way to the broker, one janitor, one page of metrics."""
+"""A producer process: many cameras, one way to the broker, one janitor, one page of metrics."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TypeVar
 
 import cv2
 
 from common.allocator import share_one_arena
-from common.broker.client import Client, connect
+from common.broker.client import Client, connect, is_cluster
 from common.broker.fitness import probe
 from common.broker.frames.flow import outstanding
 from common.broker.frames.janitor import Janitor
@@ -33,13 +33,15 @@ from common.siteplan import Camera, SitePlan
 from common.tracing import Tracing, opened_tracing
 from producers import share
 from producers.backoff import Backoff
-from producers.camera import CameraRunner, Surroundings
+from producers.camera import CameraRunner
+from producers.desk import Surroundings
 from producers.ledger import Drop
 from producers.link import RETRY_FIRST_S, RETRY_MOST_S, BrokerLink
 from producers.metrics import ProducerMetrics
 from producers.planwatch import PlanWatch
 from producers.roster import Roster
 from producers.settings import ProducerSettings
+from producers.sharedreader import SharedReader
 
 _log = Log("producer")
 _COMMAND_TIMEOUT_S = 2.0  # a frame that took longer to write would be too old to be looked at
@@ -152,9 +154,17 @@ class _Process:
             for warning in facts.warnings:
                 _log.warning("frames_broker", advice=warning)
             keys = Keys(self._connection.prefix, partitions)
-            self._work(cameras, (frames, state), keys)
+            # One node of a cluster that hangs would hold up the cameras of the others.
+            reader = None if is_cluster(frames) else stack.enter_context(closing(SharedReader()))
+            self._work(cameras, (frames, state), keys, reader)
 
-    def _work(self, cameras: Sequence[Camera] | None, clients: tuple[Client, Client], keys: Keys) -> None:
+    def _work(
+        self,
+        cameras: Sequence[Camera] | None,
+        clients: tuple[Client, Client],
+        keys: Keys,
+        reader: SharedReader | None,
+    ) -> None:
         frames, state = clients
         link = self._link = BrokerLink(FrameWriter(frames, keys), self._metrics.broker, tracing=self._tracing)
         around = Surroundings(
@@ -163,6 +173,7 @@ class _Process:
             metrics=self._metrics,
             settings=self._producer,
             max_age_s=self._connection.max_age_s,
+            reader=reader,
         )
         roster = Roster(
             lambda camera, stop: CameraRunner(camera, around, stop),

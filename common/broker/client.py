@@ -108,6 +108,11 @@ def call_many(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     return [broker_error(answer) if isinstance(answer, RedisError) else answer for answer in answers]
 
 
+def is_cluster(client: Client) -> bool:
+    """Say whether keys lie on several servers, of which some may be away while others answer."""
+    return isinstance(client, ClusterClient)
+
+
 def longest_block_s(client: Client) -> float:
     """Say how long, s, a read through this client may wait."""
     pool: Any = client.nodes_manager if isinstance(client, ClusterClient) else client.connection_pool

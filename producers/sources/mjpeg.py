@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 import urllib.request
 from collections import deque
@@ -11,11 +13,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from common import jpeg
-from common.errors import NotAVideoError, SourceUnreachableError
+from common.errors import FrameRejectedError, NotAVideoError, SourceUnreachableError
 from producers import picture
 from producers.pacing import Pacer
 from producers.sources.multipart import MultipartParser
-from producers.sources.source import SourceFrame, SourceSettings
+from producers.sources.source import Arrivals, SourceFrame, SourceSettings
 
 _CHUNK_BYTES = 64 << 10
 _PATIENCE_S = 0.5
@@ -28,6 +30,7 @@ class HttpAnswer:
         multipart: True where the body is a sequence of parts.
         boundary: What lies between them, else empty.
         text: True where the server itself calls it text, such as a page that asks for a login.
+        bare: True where the body comes over the socket as it is, neither encrypted nor in chunks.
     """
 
     def __init__(self, response: HTTPResponse) -> None:
@@ -35,6 +38,7 @@ class HttpAnswer:
         self.multipart = headers.get_content_maintype() == "multipart"
         self.text = headers.get_content_maintype() == "text"
         self.boundary = str(headers.get_param("boundary") or "")
+        self.bare = urlsplit(response.url).scheme == "http" and "Transfer-Encoding" not in headers
         self.response = response
 
     def close(self) -> None:
@@ -71,7 +75,7 @@ def open_http(url: str, settings: SourceSettings) -> HttpAnswer:
 
 
 class MjpegSource:
-    """Pictures of one multipart answer.
+    """Pictures of one multipart answer; an `ArrivingSource`.
 
     A JPEG no wider than wanted is handed on byte for byte; a wider one is decoded, at a fraction of its size where that
     is still wide enough, and scaled down.
@@ -88,6 +92,14 @@ class MjpegSource:
             answer.close()
             raise NotAVideoError("source: a multipart answer without a boundary")
         self._parser = MultipartParser(answer.boundary, jpeg.MAX_BYTES)
+        self._untouched = False
+        self._socket: socket.socket | None = None
+        self._awaited = 1
+
+    @property
+    def shareable(self) -> bool:
+        """Whether pictures pass untouched, and none that was read is waiting."""
+        return self._answer.bare and self._untouched and not self._waiting
 
     def read(self) -> SourceFrame | None:
         """Wait for the next wanted picture; see `FrameSource`."""
@@ -97,13 +109,58 @@ class MjpegSource:
                 return None
             self._receive()
         at, body = self._waiting.popleft()
-        return frame_of(body, at, self._width)
+        return self._frame(at, body)
+
+    def fileno(self) -> int:
+        """Give the connection's descriptor; see `ArrivingSource`."""
+        if self._socket is None:
+            # The library has read more than the head only if that came with it, and its first `read1` gave that away.
+            self._socket = socket.socket(fileno=os.dup(self._answer.response.fileno()))
+            self._socket.setblocking(False)
+        return self._socket.fileno()
+
+    def arrived(self, buffer: memoryview) -> Arrivals:
+        """Take what has come; see `ArrivingSource`."""
+        if self._socket is None:
+            raise ValueError("nobody has waited for fileno()")
+        try:
+            count = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return Arrivals()
+        except OSError as error:
+            raise SourceUnreachableError("source: the stream broke off") from error
+        if not count:
+            raise SourceUnreachableError("source: the server ended the stream")
+        at = time.time()
+        frames, broken = [], 0
+        for body in self._parser.feed(buffer[:count]):
+            if self._pacer.keep(at):
+                try:
+                    frames.append(self._frame(at, body))
+                except FrameRejectedError:
+                    broken += 1
+        self._await(self._parser.missing)
+        return Arrivals(tuple(frames), broken, count < len(buffer))
 
     def close(self) -> None:
         """Hang up."""
         self._answer.close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _frame(self, at: float, body: bytes) -> SourceFrame:
+        frame = frame_of(body, at, self._width)
+        self._untouched = frame.jpeg is not None
+        return frame
+
+    def _await(self, size: int) -> None:
+        """Have the socket become readable only once so many bytes are there: one waking for a picture, not dozens."""
+        if self._socket is not None and size != self._awaited:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            self._awaited = size
 
     def _receive(self) -> None:
+        self._await(1)
         try:
             data = self._answer.response.read1(_CHUNK_BYTES)
         except (OSError, HTTPException) as error:

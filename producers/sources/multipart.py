@@ -27,7 +27,14 @@ class MultipartParser:
         self._in_body = False
         self._searched = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
+    @property
+    def missing(self) -> int:
+        """How many bytes the next part lacks at least, 1 or more."""
+        if not self._in_body or self._length is None:
+            return 1
+        return max(1, self._length - len(self._buffer))
+
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Take in bytes and give the bodies of the parts they complete.
 
         Raises:
@@ -71,7 +78,8 @@ class MultipartParser:
                 self._searched = len(self._buffer)
                 self._refuse_above(self._most, f"a picture of more than {self._most} bytes")
                 return None
-        body = bytes(self._buffer[:end])
+        with memoryview(self._buffer) as whole:
+            body = bytes(whole[:end])
         del self._buffer[:end]
         self._in_body = False
         return body if self._length is not None else body.rstrip(b"\r\n")

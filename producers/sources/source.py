@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -83,6 +83,47 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """Give everything back; may be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What came to a source since it was last asked.
+
+    Attributes:
+        frames: Wanted pictures, oldest first.
+        broken: How many others cannot be read.
+        drained: Whether nothing is left that had come before.
+    """
+
+    frames: tuple[SourceFrame, ...] = ()
+    broken: int = 0
+    drained: bool = True
+
+
+@runtime_checkable
+class ArrivingSource(FrameSource, Protocol):
+    """A live source whose pictures arrive at a socket, so that one thread can wait for many of them.
+
+    Attributes:
+        shareable: Whether the next picture costs little more than reading it. Where not, `read` it in a thread of its
+            own; both ways go on where the other ended.
+    """
+
+    shareable: bool
+
+    def fileno(self) -> int:
+        """Give the descriptor that becomes readable once it is worth asking."""
+
+    def arrived(self, buffer: memoryview) -> Arrivals:
+        """Take what has come, without waiting.
+
+        Args:
+            buffer: Room for what is read; it may be used for something else afterwards.
+
+        Raises:
+            SourceUnreachableError: The connection broke; close this source and open another.
+            NotAVideoError: What came is no picture; as above.
+        """
 
 
 def settings_of(camera: Camera, *, open_timeout_s: float = 5.0, read_timeout_s: float = 5.0) -> SourceSettings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from common.broker.client import Client, call
+from common.broker.client import Client
+from common.broker.held import HeldConnection
 from common.partition import Keys
 
 
@@ -11,7 +12,7 @@ class FrameWriter:
 
     def __init__(self, client: Client, keys: Keys) -> None:
         """Use a command client; it must not repeat commands by itself."""
-        self._client = client
+        self._connection = HeldConnection(client)
         self._keys = keys
 
     def append(self, camera: str, header: bytes, jpeg: bytes | None, maxlen: int) -> str:
@@ -25,5 +26,6 @@ class FrameWriter:
             BrokerUnavailableError: With ``in_doubt`` it may have been written: do not use its number again.
         """
         picture = () if jpeg is None else ("jpeg", jpeg)
-        entry_id = call(self._client, "XADD", self._keys.frames(camera), "MAXLEN", maxlen, "*", "h", header, *picture)
+        command = "XADD", self._keys.frames(camera), "MAXLEN", maxlen, "*", "h", header, *picture
+        entry_id = self._connection.call(*command)
         return str(entry_id.decode())
