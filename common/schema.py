@@ -7,7 +7,7 @@ that does not belong there, is a `WireError` and goes to the dead letters; nothi
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -60,6 +60,29 @@ class FrameHeader(_Message):
     width: Pixels
     height: Pixels
     traceparent: str | None = Field(default=None, max_length=64)
+
+
+class FrameFacts(NamedTuple):
+    """The light form of a `FrameHeader`, for who writes hundreds a second.
+
+    Attributes:
+        session: As there.
+        seq: As there.
+        captured_at: As there.
+        width: As there.
+        height: As there.
+        traceparent: As there, but always given.
+    """
+
+    session: int
+    seq: int
+    captured_at: float
+    width: int
+    height: int
+    traceparent: str
+
+
+_FRAME = '{"v":1,"kind":"frame","session":%d,"seq":%d,"captured_at":%r,"width":%d,"height":%d,"traceparent":"%s"}'
 
 
 class CameraMark(_Message):
@@ -180,6 +203,14 @@ _RESULTS: TypeAdapter[FrameResult | MarkResult] = TypeAdapter(ResultMessage)
 def encode(message: BaseModel) -> bytes:
     """Turn a message into its bytes on the wire: compact UTF-8 JSON."""
     return message.model_dump_json(exclude_none=True).encode()
+
+
+def encode_frame(facts: FrameFacts) -> bytes:
+    """Write what `encode` makes of a `FrameHeader` with these values, to the byte, in a fifth of the time.
+
+    They are not checked: this is for values that are right by the way they came about.
+    """
+    return (_FRAME % facts).encode()
 
 
 def read_frame_message(raw: bytes) -> FrameHeader | CameraMark:

@@ -8,14 +8,13 @@ from common.errors import NotAVideoError, SourceUnreachableError
 from common.lifecycle import StopSignal
 from producers.desk import CameraDesk
 from producers.ledger import Drop
-from producers.sharedreader import Guest
 from producers.sources.source import Arrivals, ArrivingSource
 
 MOST_BROKEN = 50
 """So many broken pictures in a row are no video."""
 
 
-class CameraGuest(Guest):
+class CameraGuest:
     """Brings what arrives to the camera's desk, and notices when nothing does.
 
     Args:
@@ -38,24 +37,24 @@ class CameraGuest(Guest):
         self._broken = 0
 
     def take(self, arrivals: Arrivals) -> None:
-        """Publish pictures; see `Guest`."""
+        """Publish pictures; see `sharedreader.Guest`."""
         self._hear(arrivals)
         for frame in arrivals.frames:
             self._desk.handle(frame, live=True)
 
     def lose(self, arrivals: Arrivals) -> None:
-        """Enter pictures that are of no known time; see `Guest`."""
+        """Enter pictures that are of no known time; see `sharedreader.Guest`."""
         self._hear(arrivals)
         self._desk.enter_lost({Drop.BUSY: len(arrivals.frames)})
         self._desk.excuse()
 
     def excuse(self) -> None:
-        """Forgive silence; see `Guest`."""
+        """Forgive silence; see `sharedreader.Guest`."""
         self._heard_at = self._seen_at = time.monotonic()
         self._desk.excuse()
 
     def tick(self) -> bool:
-        """Say how the camera is, where that is due; see `Guest`."""
+        """Say how the camera is, where that is due; see `sharedreader.Guest`."""
         if self._stop.is_set():
             return False
         now = time.monotonic()

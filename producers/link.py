@@ -17,8 +17,6 @@ from producers.ledger import Drop
 
 _log = Log("producer")
 RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
-SENDS_AT_ONCE = 64
-"""Each takes a connection; the client library gives out a hundred, and then fails as if the broker were down."""
 
 
 class Writing(Protocol):
@@ -55,7 +53,6 @@ class BrokerLink:
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         self._closed_until: float | None = None
         self._lines = OncePer(5.0)
-        self._turns = threading.BoundedSemaphore(SENDS_AT_ONCE)
         self._framed: dict[str, float] = {}
         self.up = False
 
@@ -65,10 +62,9 @@ class BrokerLink:
         Returns:
             None where it was written or may have been, so that its number is used up; else why it was not.
         """
-        with self._turns:
-            if jpeg is not None:
-                self._framed[camera] = self._clock()
-            return self._send(camera, header, jpeg, maxlen)
+        if jpeg is not None:
+            self._framed[camera] = self._clock()
+        return self._send(camera, header, jpeg, maxlen)
 
     def showed(self, camera: str, within_s: float) -> bool:
         """Say whether a frame of a camera was sent in the last ``within_s`` seconds."""

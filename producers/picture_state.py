@@ -28,7 +28,7 @@ class StateRules:
     recover_s: float = 1.0
     dark_luma: float = 14.0
     blurred_sharpness: float = 12.0
-    look_s: float = 1.0
+    look_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

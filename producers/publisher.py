@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from common import jpeg
 from common.errors import FrameRejectedError
-from common.schema import CameraMark, FrameHeader, encode
+from common.schema import CameraMark, FrameFacts, encode, encode_frame
 from common.siteplan import Camera
 from common.spans import Span, Told
 from common.trace import read_trace, traceparent_of
@@ -75,7 +75,7 @@ class FramePublisher:
         """Send a frame; None where it counts as published. The caller enters a drop in the books."""
         tracing, camera = self._link.tracing, self._camera.id
         ratio = tracing.ratio if tracing.allows(camera) else 0.0
-        header = FrameHeader(
+        facts = FrameFacts(
             session=self.session,
             seq=self.next_seq,
             captured_at=parcel.captured_at,
@@ -83,20 +83,20 @@ class FramePublisher:
             height=parcel.height,
             traceparent=traceparent_of(camera, self.session, self.next_seq, ratio),
         )
-        refused = self._link.send(camera, encode(header), parcel.jpeg, self.maxlen)
+        refused = self._link.send(camera, encode_frame(facts), parcel.jpeg, self.maxlen)
         if refused is None:
             self.next_seq += 1
             self._ledger.publish()
             if ratio:
-                self._tell(header)
+                self._tell(facts)
         return refused
 
-    def _tell(self, header: FrameHeader) -> None:
-        trace = read_trace(header.traceparent)
+    def _tell(self, frame: FrameFacts) -> None:
+        trace = read_trace(frame.traceparent)
         if trace is None or not trace.sampled:
             return
-        facts: dict[str, Told] = {"maskwatch.camera": self._camera.id, "maskwatch.seq": header.seq}
-        self._link.tracing.tell(Span("frame published", "producer", trace, 0, header.captured_at, time.time(), facts))
+        facts: dict[str, Told] = {"maskwatch.camera": self._camera.id, "maskwatch.seq": frame.seq}
+        self._link.tracing.tell(Span("frame published", "producer", trace, 0, frame.captured_at, time.time(), facts))
 
     def mark(self, condition: Condition, word: Word) -> bool:
         """Send a word on the camera; False where the broker did not take it, so that it must be said again."""

@@ -41,5 +41,5 @@ class ProducerSettings(BaseSettings):
             recover_s=self.recover_s,
             dark_luma=self.dark_luma,
             blurred_sharpness=self.blurred_sharpness,
-            look_s=min(1.0, self.frozen_s / 8, self.settle_s / 3, self.recover_s),
+            look_s=min(2.0, self.frozen_s / 4, self.settle_s / 1.5, 2 * self.recover_s),
         )

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from producers.sources.source import Arrivals, ArrivingSource
@@ -19,13 +20,11 @@ BUFFER_BYTES = 256 << 10
 
 
 class Guest(Protocol):
-    """A camera whose source is read here. Only the reader's thread calls, and everything it calls should be quick.
+    """A camera whose source is read here. Only the reader's thread calls, and everything it calls should be quick."""
 
-    Attributes:
-        source: Where its pictures arrive.
-    """
-
-    source: ArrivingSource
+    @property
+    def source(self) -> ArrivingSource:
+        """Where its pictures arrive."""
 
     def take(self, arrivals: Arrivals) -> None:
         """Deal with what came."""
@@ -88,16 +87,18 @@ class SharedReader:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shared-reader", daemon=True)
                 self._thread.start()
-        self._waker.send(b"\0")
+            self._waker.send(b"\0")
         seat.over.wait()
         if seat.error is not None:
             raise seat.error
 
     def close(self) -> None:
-        """End the thread; guests that are still there get an error."""
+        """End the thread; guests that are still there get an error. May be called twice."""
         with self._guard:
+            if self._waker.fileno() < 0:
+                return
             self._closing.set()
-        self._waker.send(b"\0")
+            self._waker.send(b"\0")
         if self._thread is not None:
             self._thread.join()
         self._selector.close()
@@ -132,10 +133,8 @@ class SharedReader:
                 seat.guest.excuse()
 
     def _admit(self) -> None:
-        try:
+        with suppress(BlockingIOError):
             self._woken.recv(64)
-        except BlockingIOError:
-            pass
         while not self._arrivals.empty():
             seat = self._arrivals.get()
             self._seats.add(seat)
@@ -167,9 +166,7 @@ class SharedReader:
 
     def _end(self, seat: _Seat, error: Exception | None = None) -> None:
         self._seats.discard(seat)
-        try:
+        with suppress(KeyError, ValueError, OSError):  # it may never have been registered
             self._selector.unregister(seat.guest.source.fileno())
-        except (KeyError, ValueError, OSError):
-            pass  # it was never registered
         seat.error = error
         seat.over.set()

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+from redis.exceptions import RedisError
 
 from common.broker.client import Client, call
-from common.broker.failures import translated
+from common.broker.failures import broker_error
 
+OTHERS_AT_ONCE = 64
+"""Each takes a connection; the client library gives out a hundred, and then fails as if the broker were down."""
 _IDLE_S = 1.0
-"""After a pause of this length, a connection that the server closed meanwhile is noticed before it is used."""
+"""After a pause of this length, s, the client's pool looks whether the server has closed the connection meanwhile."""
 
 
 class HeldConnection:
@@ -33,6 +36,7 @@ class HeldConnection:
         self._connection: Any = None
         self._used_at = 0.0
         self._turn = threading.Lock()
+        self._others = threading.BoundedSemaphore(OTHERS_AT_ONCE)
 
     def call(self, *command: Any) -> Any:
         """Send one command, once.
@@ -42,19 +46,22 @@ class HeldConnection:
             BrokerRefusedError: The broker said no; nothing was carried out.
         """
         if self._pool is None or not self._turn.acquire(blocking=False):
-            return call(self._client, *command)
+            with self._others:
+                return call(self._client, *command)
         try:
-            with translated():
-                return self._sent(command)
+            return self._sent(command)
+        except RedisError as error:
+            raise broker_error(error) from error
         finally:
             self._turn.release()
 
     def _sent(self, command: tuple[Any, ...]) -> Any:
         now = self._clock()
+        if self._connection is not None and now - self._used_at > _IDLE_S:
+            self._pool.release(self._connection)
+            self._connection = None
         if self._connection is None:
             self._connection = self._pool.get_connection()
-        elif now - self._used_at > _IDLE_S and self._connection.can_read():
-            self._connection.disconnect()
         self._used_at = now
         # Both end the connection where anything but a reply comes of it, and the first one opens it again.
         self._connection.send_command(*command)

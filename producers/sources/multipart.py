@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from common.errors import NotAVideoError
 
 _MAX_HEAD_BYTES = 16 << 10
 _BLANKS = (b"\r\n\r\n", b"\n\n")
+_LENGTH = re.compile(rb"^[ \t]*content-length[ \t]*:[ \t]*(\d{1,12})\d*[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 class MultipartParser:
@@ -90,8 +93,5 @@ class MultipartParser:
 
 
 def _content_length(head: bytes) -> int | None:
-    for line in head.split(b"\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            return int(value.strip()[:12])
-    return None
+    found = _LENGTH.search(head)
+    return None if found is None else int(found[1])

@@ -102,14 +102,14 @@ class Arrivals:
 
 @runtime_checkable
 class ArrivingSource(FrameSource, Protocol):
-    """A live source whose pictures arrive at a socket, so that one thread can wait for many of them.
+    """A live source whose pictures arrive at a socket, so that one thread can wait for many of them."""
 
-    Attributes:
-        shareable: Whether the next picture costs little more than reading it. Where not, `read` it in a thread of its
-            own; both ways go on where the other ended.
-    """
+    @property
+    def shareable(self) -> bool:
+        """Whether the next picture will cost little more than reading it.
 
-    shareable: bool
+        Where not, `read` it in a thread of its own; each way goes on where the other ended.
+        """
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable once it is worth asking."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -15,11 +16,13 @@ from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
 from common.broker.failures import RETRYABLE_CODES, broker_error
 from common.broker.fitness import PATCHED, patch_warning, probe
 from common.broker.frames.writer import FrameWriter
+from common.broker.held import HeldConnection
 from common.broker.reading import read_streams
 from common.errors import BrokerRefusedError, BrokerUnavailableError, BrokerUnfitError, ConfigError
 from common.partition import Keys
 from tests.brokers import Brokers
 from tests.proxy import Proxy
+from tests.waiting import until
 
 
 def test_b01_blocking_read_outlives_no_socket_timeout(broker_pair: EmbeddedPair) -> None:
@@ -62,6 +65,45 @@ def test_b02_a_lost_reply_is_in_doubt(brokers: Brokers, broker_pair: EmbeddedPai
             writer.append("cam", b"{}", b"x", 10)
     assert caught.value.in_doubt
     assert call(brokers.frames, "XLEN", brokers.keys.frames("cam")) == 1
+
+
+def test_b02_a_held_connection_that_was_closed_in_a_pause_loses_nothing(private_broker: EmbeddedBroker) -> None:
+    """What the server closed meanwhile is noticed before the next command, so that nothing is in doubt."""
+    clock = [0.0]
+    client = connect(private_broker.url)
+    held = HeldConnection(client, lambda: clock[0])
+    assert held.call("SET", "a", b"1") == b"OK"
+    call(client, "CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+    clock[0] = 60.0
+    assert held.call("GET", "a") == b"1"
+
+
+def test_a_held_connection_survives_refusals_and_outages(private_broker: EmbeddedBroker) -> None:
+    """A reply that is an error ends nothing; without a broker nothing is in doubt; afterwards it is there again."""
+    client = connect(private_broker.url)
+    held = HeldConnection(client)
+    held.call("SET", "a", b"1")
+    with pytest.raises(BrokerRefusedError) as refused:
+        held.call("XADD", "a", "*", "h", b"")
+    assert refused.value.code == "wrongtype"
+    private_broker.kill()
+    doubts = []
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailableError) as away:
+            held.call("GET", "a")
+        doubts.append(away.value.in_doubt)
+    assert doubts[1:] == [False, False]
+
+
+def test_who_finds_a_held_connection_in_use_takes_another(private_broker: EmbeddedBroker) -> None:
+    """Threads never wait for one another."""
+    held = HeldConnection(connect(private_broker.url))
+    waiting = threading.Thread(target=held.call, args=("BLPOP", "list", 5))
+    waiting.start()
+    until(held._turn.locked, 5)
+    until(lambda: held.call("LPUSH", "list", b"x") == 1, 5)
+    waiting.join(5)
+    assert not waiting.is_alive()
 
 
 def test_b02_a_refused_connection_is_not_in_doubt(private_broker: EmbeddedBroker) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from common import jpeg
@@ -81,6 +83,39 @@ def test_motion_jpeg_is_passed_through_byte_for_byte(broker_pair: EmbeddedPair, 
         until(lambda: len(run.frames()) >= 5, 10)
         assert {sent.jpeg for sent in run.frames()} <= set(jpegs())
         assert len({sent.jpeg for sent in run.frames()}) >= 4
+
+
+def test_cameras_that_pass_through_are_read_by_one_thread(broker_pair: EmbeddedPair) -> None:
+    with HttpServer() as server:
+        cameras = [_camera(server.stream_url, f"cam-{number}") for number in range(5)]
+        with ProducerRun(broker_pair, cameras) as run:
+            until(lambda: all(len(run.frames(camera.id)) >= 5 for camera in cameras), 10)
+            names = [thread.name for thread in threading.enumerate()]
+            assert names.count("shared-reader") == 1
+            assert not [name for name in names if name.startswith("capture-")]
+            assert run.end() == 0
+            for camera in cameras:
+                assert _seqs_are_contiguous(run, camera.id)
+                assert run.marks(camera.id)[-1].final
+                assert run.marks(camera.id)[-1].next_seq == len(run.frames(camera.id))
+        assert "shared-reader" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_camera_whose_pictures_grow_too_wide_is_read_alone_and_never_was_away(broker_pair: EmbeddedPair) -> None:
+    with HttpServer() as server, ProducerRun(broker_pair, [_camera(server.stream_url, width=SIZE[0])]) as run:
+        until(lambda: len(run.frames()) >= 3 and run.state() == "online", 10)
+        server.size = (SIZE[0] * 2, SIZE[1] * 2)
+        until(lambda: "capture-cam" in [thread.name for thread in threading.enumerate()], 10)
+        before = len(run.frames())
+        until(lambda: len(run.frames()) > before + 3, 10)
+        server.size = SIZE
+        until(lambda: "capture-cam" not in [thread.name for thread in threading.enumerate()], 10)
+        before = len(run.frames())
+        until(lambda: len(run.frames()) > before + 3, 10)
+        assert {(sent.header.width, sent.header.height) for sent in run.frames()} == {SIZE}
+        assert {mark.state.value for mark in run.marks()} == {"online"}
+        assert run.metric("maskwatch_camera_reconnects_total", camera="cam") == 0
+        assert _seqs_are_contiguous(run)
 
 
 def test_motion_jpeg_wider_than_wanted_is_scaled_and_needs_the_right_password(broker_pair: EmbeddedPair) -> None:

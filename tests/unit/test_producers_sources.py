@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -18,7 +21,8 @@ from common.errors import ConfigError, NotAVideoError, SourceEndedError, SourceU
 from common.siteplan import Camera, SitePlan
 from producers.share import choose, share_of
 from producers.sources.multipart import MultipartParser
-from producers.sources.source import SourceSettings, open_source
+from producers.sources.source import ArrivingSource, SourceSettings, open_source
+from tests.video_material import jpegs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +55,23 @@ def test_parts_without_a_length_end_at_the_boundary(step: int, boundary: str) ->
     data = body(parts, length=False)
     parser = MultipartParser(boundary, 1000)
     assert [part for at in range(0, len(data), step) for part in parser.feed(data[at : at + step])] == parts
+
+
+def test_the_parser_knows_what_a_part_lacks_at_least() -> None:
+    parser = MultipartParser("frame", 1000)
+    assert parser.missing == 1
+    parser.feed(b"--frame\r\nContent-Length: 10\r\n\r\nabc")
+    assert parser.missing == 7
+    assert parser.feed(memoryview(b"defghij\r\n--fr")) == [b"abcdefghij"]
+    assert parser.missing == 1
+    parser.feed(b"ame\r\n\r\nno length")
+    assert parser.missing == 1
+
+
+@pytest.mark.parametrize("value", [b"+7", b"7x", b"seven", b""])
+def test_a_length_that_is_no_number_is_none(value: bytes) -> None:
+    data = b"--frame\r\nContent-Length: " + value + b"\r\n\r\nwhole\r\n--frame--"
+    assert MultipartParser("frame", 1000).feed(data) == [b"whole"]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +150,74 @@ def test_a_server_that_takes_the_call_but_says_nothing_is_given_up_in_time() -> 
             with pytest.raises(SourceUnreachableError):
                 open_source(_camera(source), SourceSettings(open_timeout_s=0.5, read_timeout_s=0.5))
             assert time.monotonic() - began < 5
+
+
+def part(picture: bytes) -> bytes:
+    return b"--frame\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(picture), picture)
+
+
+def ready(source: ArrivingSource, timeout_s: float) -> bool:
+    return bool(select.select([source], [], [], timeout_s)[0])
+
+
+def test_a_shared_camera_wakes_its_reader_when_the_whole_picture_is_there() -> None:
+    one, *more = jpegs()
+    buffer = memoryview(bytearray(1 << 18))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with ThreadPoolExecutor() as pool:
+            opening = pool.submit(open_source, _camera(url), SourceSettings(fps=1000))
+            camera, _ = server.accept()
+            camera.sendall(
+                b"HTTP/1.0 200\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n" + part(one)
+            )
+            source = opening.result(5)
+        with camera, closing(source):
+            assert isinstance(source, ArrivingSource)
+            assert not source.shareable
+            first = source.read()
+            assert first is not None
+            assert first.jpeg == one
+            assert source.shareable
+            for picture in more:
+                whole = part(picture)
+                camera.sendall(whole[:100])
+                assert ready(source, 5)
+                assert source.arrived(buffer).frames == ()
+                camera.sendall(whole[100 : len(whole) // 2])
+                assert not ready(source, 0.05)
+                camera.sendall(whole[len(whole) // 2 :])
+                assert ready(source, 5)
+                arrivals = source.arrived(buffer)
+                assert [frame.jpeg for frame in arrivals.frames] == [picture]
+                assert arrivals.drained
+            camera.sendall(part(one)[:-40])
+            assert ready(source, 5)
+            source.arrived(buffer)
+            camera.sendall(part(one)[-40:])
+            alone = source.read()
+            assert alone is not None
+            assert alone.jpeg == one
+            camera.shutdown(socket.SHUT_RDWR)
+            assert ready(source, 5)
+            with pytest.raises(SourceUnreachableError, match="ended"):
+                source.arrived(buffer)
+
+
+@pytest.mark.parametrize("encoding", ["chunked", "identity"])
+def test_a_camera_whose_bytes_are_wrapped_is_not_shared(encoding: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        opening = pool.submit(open_source, _camera(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+        camera, _ = server.accept()
+        with camera:
+            data = part(jpegs()[0])
+            head = "HTTP/1.1 200\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\nTransfer-Encoding: "
+            size = b"%x\r\n" % len(data) if encoding == "chunked" else b""
+            camera.sendall(head.encode() + encoding.encode() + b"\r\n\r\n" + size + data)
+            with closing(opening.result(5)) as source:
+                assert isinstance(source, ArrivingSource)
+                assert source.read() is not None
+                assert not source.shareable
 
 
 def test_a_text_file_is_no_video(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common import schema
 from common.errors import WireError
@@ -70,3 +72,20 @@ def test_a_refusal_never_repeats_the_value() -> None:
     with pytest.raises(WireError) as caught:
         schema.read_frame_message(raw)
     assert "SECRET" not in str(caught.value)
+
+
+@given(
+    st.integers(0, 2**53),
+    st.integers(0, 2**53),
+    st.floats(0, 1e11, allow_nan=False),
+    st.integers(1, 16384),
+    st.text("0123456789abcdef-", min_size=1, max_size=64),
+)
+def test_the_light_form_of_a_header_is_the_same_to_the_byte(
+    session: int, seq: int, at: float, side: int, traceparent: str
+) -> None:
+    facts = schema.FrameFacts(session, seq, at, side, side, traceparent)
+    header = schema.FrameHeader(**facts._asdict())
+    assert schema.read_frame_message(schema.encode_frame(facts)) == header
+    if at == 0 or 1e-4 <= at < 1e11:
+        assert schema.encode_frame(facts) == schema.encode(header)
