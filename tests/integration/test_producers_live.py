@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from common import jpeg
 from common.broker.embedded.brokers import EmbeddedPair
 from common.siteplan import Camera
 from tests.producer_run import ProducerRun
+from tests.proxy import Proxy, Toxics
 from tests.video_http import HttpServer
 from tests.video_material import SIZE, jpegs
 from tests.video_server import RtspServer
@@ -116,6 +119,25 @@ def test_a_camera_whose_pictures_grow_too_wide_is_read_alone_and_never_was_away(
         assert {mark.state.value for mark in run.marks()} == {"online"}
         assert run.metric("maskwatch_camera_reconnects_total", camera="cam") == 0
         assert _seqs_are_contiguous(run)
+
+
+def test_a_broker_that_hangs_takes_no_shared_camera_offline(broker_pair: EmbeddedPair) -> None:
+    """The one thread that reads them all hangs with it, for longer than a camera may be silent."""
+    with HttpServer() as server, Proxy(broker_pair.frames.url) as proxy:
+        pair: Any = SimpleNamespace(frames=SimpleNamespace(url=proxy.url), state=broker_pair.state)
+        cameras = [_camera(server.stream_url, name) for name in ("cam", "other")]
+        with ProducerRun(pair, cameras) as run:
+            until(lambda: all(run.state(camera.id) == "online" for camera in cameras), 10)
+            before = {camera.id: len(run.frames(camera.id)) for camera in cameras}
+            proxy.toxics = Toxics(blackhole=True)
+            until(lambda: run.metric("maskwatch_broker_errors_total", endpoint="frames", code="timeout") >= 1, 10)
+            proxy.toxics = Toxics()
+            until(lambda: all(len(run.frames(camera.id)) > before[camera.id] + 5 for camera in cameras), 10)
+            lost = [run.metric("maskwatch_frames_dropped_total", camera=c.id, reason="busy") for c in cameras]
+            assert all(lost), "what came while nobody read is of no known time"
+            for camera in cameras:
+                assert {mark.state.value for mark in run.marks(camera.id)} == {"online"}
+                assert run.metric("maskwatch_camera_reconnects_total", camera=camera.id) == 0
 
 
 def test_motion_jpeg_wider_than_wanted_is_scaled_and_needs_the_right_password(broker_pair: EmbeddedPair) -> None:
