@@ -123,14 +123,22 @@ class SharedReader:
                 self._admit()
             else:
                 self._read(key.data)
+            began = self._own_up(began)
         if began >= self._tick_at:
             self._tick_at = began + TICK_S
             for seat in list(self._seats):
                 self._tick(seat)
-        if self._clock() - began > LATE_S:
-            for seat in self._seats:
-                seat.late = True
-                seat.guest.excuse()
+                began = self._own_up(began)
+
+    def _own_up(self, began: float) -> float:
+        """Note it where guests have waited for too long since ``began``; gives the time from which they wait now."""
+        now = self._clock()
+        if now - began <= LATE_S:
+            return began
+        for seat in self._seats:
+            seat.late = True
+            seat.guest.excuse()
+        return now
 
     def _admit(self) -> None:
         with suppress(BlockingIOError):

@@ -171,7 +171,7 @@ def test_what_lay_waiting_while_the_reader_was_late_is_lost_and_what_comes_later
         other.source.far.send(b"old")
         clock.added += 2 * LATE_S
 
-    other, slow = room.invite(), room.invite(dawdle)
+    slow, other = room.invite(dawdle), room.invite()
     slow.source.far.send(b"a")
     until(lambda: other.lost == b"old", 5)
     assert other.excused == slow.excused == 1
