@@ -41,7 +41,7 @@ FRAMES = 24
 WIDTH_PX = 1280
 WIDE = (1920, 1080)
 SETTLE_S = 4.0
-PASSED = ((1, 25.0), (5, 5.0), (20, 5.0))
+PASSED = ((1, 25.0), (5, 5.0), (20, 5.0), (20, 25.0), (40, 25.0))
 ENCODED = ((1, 10.0), (5, 5.0), (20, 2.0))
 """Cameras, and frames a second of each."""
 PAUSE = StopSignal()
