@@ -121,7 +121,7 @@ class CameraRunner:
             over = self._stop.is_set()
             return not over
         finally:
-            self._praise(began)
+            self._praise(guest.seen_at - began)
             if over:
                 source.close()
 
@@ -134,7 +134,7 @@ class CameraRunner:
                 self._welcome(frame, first=heard == opened)
                 self._desk.handle(frame, live=capture.live)
                 heard = time.monotonic()
-                self._praise(began)
+                self._praise(heard - began)
             elif time.monotonic() - heard > self._patience_s:
                 raise SourceUnreachableError(f"source: stalled, no picture for {self._patience_s:g} s")
             frame = None  # megabytes, and the next one may be long in coming
@@ -150,9 +150,9 @@ class CameraRunner:
             self._failed = False
             self._around.losses.forget(self.camera.id)
 
-    def _praise(self, began: float) -> None:
-        """Call again at once next time, if the connection that began at ``began`` has held."""
-        if time.monotonic() - began > _STEADY_S:
+    def _praise(self, held_s: float) -> None:
+        """Call again at once next time, if a connection gave pictures for ``held_s`` s."""
+        if held_s > _STEADY_S:
             self._backoff.reset()
 
     def _lost(self, error: Exception, cause: str) -> None:

@@ -23,6 +23,9 @@ class CameraGuest:
         stop: Asks for the end.
         picture_s: No picture for longer than this ends the connection, s.
         silent_s: Nothing at all for longer than this does, s.
+
+    Attributes:
+        seen_at: When the last picture came, monotonic s.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class CameraGuest:
         self._stop = stop
         self._picture_s = picture_s
         self._silent_s = silent_s
-        self._heard_at = self._seen_at = time.monotonic()
+        self._heard_at = self.seen_at = time.monotonic()
         self._broken = 0
 
     def take(self, arrivals: Arrivals) -> None:
@@ -50,7 +53,7 @@ class CameraGuest:
 
     def excuse(self) -> None:
         """Forgive silence; see `sharedreader.Guest`."""
-        self._heard_at = self._seen_at = time.monotonic()
+        self._heard_at = self.seen_at = time.monotonic()
         self._desk.excuse()
 
     def tick(self) -> bool:
@@ -60,7 +63,7 @@ class CameraGuest:
         now = time.monotonic()
         if now - self._heard_at > self._silent_s:
             raise SourceUnreachableError("source: the stream fell silent")
-        if now - self._seen_at > self._picture_s:
+        if now - self.seen_at > self._picture_s:
             raise SourceUnreachableError(f"source: stalled, no picture for {self._picture_s:g} s")
         self._desk.tick()
         return True
@@ -68,7 +71,7 @@ class CameraGuest:
     def _hear(self, arrivals: Arrivals) -> None:
         self._heard_at = time.monotonic()
         if arrivals.frames:
-            self._seen_at = self._heard_at
+            self.seen_at = self._heard_at
             self._broken = 0
         if arrivals.broken:
             self._broken += arrivals.broken

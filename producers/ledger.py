@@ -13,7 +13,7 @@ class Drop(StrEnum):
     MOTION = "motion"
     """Nothing moved, and the camera has a motion gate."""
     BUSY = "busy"
-    """A newer one came before this one's turn."""
+    """A newer one came before this one's turn, or nobody knows how long it lay waiting."""
     BROKEN = "broken"
     """The camera sent a picture that cannot be read."""
     TOO_LARGE = "too_large"
