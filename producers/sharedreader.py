@@ -44,8 +44,9 @@ class Guest(Protocol):
 
 
 class _Seat:
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Guest, asked_at: float) -> None:
         self.guest = guest
+        self.asked_at = asked_at
         self.late = False
         self.over = threading.Event()
         self.error: Exception | None = None
@@ -66,6 +67,7 @@ class SharedReader:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._seats: set[_Seat] = set()
+        self._any_late = False
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._tick_at = clock()
         self._closing = threading.Event()
@@ -79,7 +81,7 @@ class SharedReader:
             SourceError: What ended its source.
             RuntimeError: The reader was closed.
         """
-        seat = _Seat(guest)
+        seat = _Seat(guest, self._clock())
         with self._guard:
             if self._closing.is_set():
                 raise RuntimeError("the reader is closed")
@@ -118,6 +120,7 @@ class SharedReader:
 
     def _turn(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         began = self._clock()
+        self._forgive({key.data for key, _ in ready})
         for key, _ in ready:
             if key.data is None:
                 self._admit()
@@ -136,9 +139,19 @@ class SharedReader:
         if now - began <= LATE_S:
             return began
         for seat in self._seats:
-            seat.late = True
-            seat.guest.excuse()
+            self._make_late(seat)
         return now
+
+    def _make_late(self, seat: _Seat) -> None:
+        seat.late = self._any_late = True
+        seat.guest.excuse()
+
+    def _forgive(self, ready: set[_Seat | None]) -> None:
+        """Whoever has nothing waiting at the first look after the reader was late gets fresh pictures from now on."""
+        if self._any_late:
+            for seat in self._seats - ready:
+                seat.late = False
+            self._any_late = any(seat.late for seat in self._seats)
 
     def _admit(self) -> None:
         with suppress(BlockingIOError):
@@ -146,6 +159,8 @@ class SharedReader:
         while not self._arrivals.empty():
             seat = self._arrivals.get()
             self._seats.add(seat)
+            if self._clock() - seat.asked_at > LATE_S:
+                self._make_late(seat)
             try:
                 self._selector.register(seat.guest.source.fileno(), selectors.EVENT_READ, seat)
             except (OSError, ValueError, KeyError) as error:

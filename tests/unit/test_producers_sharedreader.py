@@ -172,11 +172,47 @@ def test_what_lay_waiting_while_the_reader_was_late_is_lost_and_what_comes_later
         clock.added += 2 * LATE_S
 
     slow, other = room.invite(dawdle), room.invite()
+    other.source.far.send(b"h")
+    until(lambda: other.taken == b"h", 5)
     slow.source.far.send(b"a")
     until(lambda: other.lost == b"old", 5)
     assert other.excused == slow.excused == 1
     other.source.far.send(b"n")
-    until(lambda: other.taken == b"n", 5)
+    until(lambda: other.taken == b"hn", 5)
+
+
+def test_nothing_is_lost_of_who_had_nothing_waiting_while_the_reader_was_late(room: Room, clock: Clock) -> None:
+    def dawdle() -> None:
+        clock.added += 2 * LATE_S
+
+    slow, other = room.invite(dawdle), room.invite()
+    other.source.far.send(b"h")
+    until(lambda: other.taken == b"h", 5)
+    slow.source.far.send(b"a")
+    until(lambda: other.excused, 5)
+    until(lambda: not anybody_is_late(room), 5)
+    other.source.far.send(b"n")
+    until(lambda: other.taken == b"hn", 5)
+    assert other.lost == b""
+
+
+def anybody_is_late(room: Room) -> bool:
+    return any(seat.late for seat in list(room.reader._seats))
+
+
+def test_what_came_while_a_new_guest_waited_at_the_door_is_lost_too(room: Room, clock: Clock) -> None:
+    newcomers: list[Listener] = []
+
+    def dawdle() -> None:
+        newcomers.append(room.invite())
+        until(lambda: not room.reader._arrivals.empty(), 5)
+        newcomers[0].source.far.send(b"old")
+        clock.added += 2 * LATE_S
+
+    slow = room.invite(dawdle)
+    slow.source.far.send(b"a")
+    until(lambda: newcomers and newcomers[0].lost == b"old", 5)
+    assert newcomers[0].taken == b""
 
 
 def test_no_guest_waits_for_a_reader_that_was_closed(room: Room) -> None:
