@@ -112,11 +112,16 @@ class _Process:
         self._tracing = tracing
         self._link: BrokerLink | None = None
         self._roster: Roster | None = None
+        self._reader: SharedReader | None = None
         self._over = threading.Event()
 
     def alive(self) -> str:
         """Say what is wrong for `/healthz`: a thread that died."""
-        dead = self._roster.dead() if self._roster and not self._stop.is_set() else []
+        if self._stop.is_set():
+            return ""
+        dead = self._roster.dead() if self._roster else []
+        if self._reader is not None and self._reader.died:
+            dead.append(self._reader.name)
         return f"threads died: {', '.join(dead)}" if dead else ""
 
     def ready(self) -> str:
@@ -155,16 +160,11 @@ class _Process:
                 _log.warning("frames_broker", advice=warning)
             keys = Keys(self._connection.prefix, partitions)
             # One node of a cluster that hangs would hold up the cameras of the others.
-            reader = None if is_cluster(frames) else stack.enter_context(closing(SharedReader()))
-            self._work(cameras, (frames, state), keys, reader)
+            if not is_cluster(frames):
+                self._reader = stack.enter_context(closing(SharedReader()))
+            self._work(cameras, (frames, state), keys)
 
-    def _work(
-        self,
-        cameras: Sequence[Camera] | None,
-        clients: tuple[Client, Client],
-        keys: Keys,
-        reader: SharedReader | None,
-    ) -> None:
+    def _work(self, cameras: Sequence[Camera] | None, clients: tuple[Client, Client], keys: Keys) -> None:
         frames, state = clients
         link = self._link = BrokerLink(FrameWriter(frames, keys), self._metrics.broker, tracing=self._tracing)
         around = Surroundings(
@@ -173,7 +173,7 @@ class _Process:
             metrics=self._metrics,
             settings=self._producer,
             max_age_s=self._connection.max_age_s,
-            reader=reader,
+            reader=self._reader,
         )
         roster = Roster(
             lambda camera, stop: CameraRunner(camera, around, stop),

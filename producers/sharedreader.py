@@ -57,7 +57,12 @@ class SharedReader:
 
     Args:
         clock: Monotonic seconds.
+
+    Attributes:
+        name: Its thread's.
     """
+
+    name = "shared-reader"
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -87,12 +92,18 @@ class SharedReader:
                 raise RuntimeError("the reader is closed")
             self._arrivals.put(seat)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="shared-reader", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
             self._waker.send(b"\0")
         seat.over.wait()
         if seat.error is not None:
             raise seat.error
+
+    @property
+    def died(self) -> bool:
+        """Whether the thread ended though nobody asked."""
+        with self._guard:
+            return self._thread is not None and not self._thread.is_alive() and self._waker.fileno() >= 0
 
     def close(self) -> None:
         """End the thread; guests that are still there get an error. May be called twice."""

@@ -215,6 +215,20 @@ def test_what_came_while_a_new_guest_waited_at_the_door_is_lost_too(room: Room, 
     assert newcomers[0].taken == b""
 
 
+def test_a_reader_that_breaks_tells_its_guests_and_whoever_asks(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = room.invite()
+    guest.source.far.send(b"a")
+    until(lambda: guest.taken == b"a", 5)
+    assert not room.reader.died
+    monkeypatch.setattr(threading, "excepthook", lambda _args: None)
+    monkeypatch.setattr(room.reader, "_turn", lambda _ready: 1 / 0)
+    until(lambda: guest.over, 5)
+    assert "ended" in str(guest.error)
+    until(lambda: room.reader.died, 5)
+    room.reader.close()
+    assert not room.reader.died
+
+
 def test_no_guest_waits_for_a_reader_that_was_closed(room: Room) -> None:
     guest = room.invite()
     guest.source.far.send(b"a")
