@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,8 +34,10 @@ class HeldConnection:
         self._client = client
         self._clock = clock
         self._pool: Any = client.connection_pool if isinstance(client, redis.Redis) else None
-        self._connection: Any = None
+        self._kept: list[Any] = []
         self._used_at = 0.0
+        # Whoever is no longer needed gives back what the pool counts as in use.
+        weakref.finalize(self, _give_back, self._pool, self._kept).atexit = False
         self._turn = threading.Lock()
         self._others = threading.BoundedSemaphore(OTHERS_AT_ONCE)
 
@@ -57,12 +60,17 @@ class HeldConnection:
 
     def _sent(self, command: tuple[Any, ...]) -> Any:
         now = self._clock()
-        if self._connection is not None and now - self._used_at > _IDLE_S:
-            self._pool.release(self._connection)
-            self._connection = None
-        if self._connection is None:
-            self._connection = self._pool.get_connection()
+        if now - self._used_at > _IDLE_S:
+            _give_back(self._pool, self._kept)
+        if not self._kept:
+            self._kept.append(self._pool.get_connection())
         self._used_at = now
+        connection = self._kept[0]
         # Both end the connection where anything but a reply comes of it, and the first one opens it again.
-        self._connection.send_command(*command)
-        return self._connection.read_response()
+        connection.send_command(*command)
+        return connection.read_response()
+
+
+def _give_back(pool: Any, kept: list[Any]) -> None:
+    while kept:
+        pool.release(kept.pop())

@@ -95,6 +95,14 @@ def test_a_held_connection_survives_refusals_and_outages(private_broker: Embedde
     assert doubts[1:] == [False, False]
 
 
+def test_who_is_no_longer_needed_gives_its_connection_back(private_broker: EmbeddedBroker) -> None:
+    """A writer for each of many tasks does not use the client's connections up."""
+    client = connect(private_broker.url)
+    for number in range(200):
+        FrameWriter(client, Keys("t", 1)).append("cam", b"{}", b"%d" % number, 10)
+    assert call(client, "INFO", "clients")["connected_clients"] == 1
+
+
 def test_who_finds_a_held_connection_in_use_takes_another(private_broker: EmbeddedBroker) -> None:
     """Threads never wait for one another."""
     held = HeldConnection(connect(private_broker.url))
