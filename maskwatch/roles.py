@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import ConfigError
@@ -14,8 +17,9 @@ from common.siteplan import load_plan
 
 def run_producer(site: Path | None, cameras: list[str], shard: str, metrics_port: int | None) -> int:
     """Read cameras until stopped; see ``maskwatch producer --help``."""
-    from producers import service
-    from producers.settings import ProducerSettings
+    with _loading():
+        from producers import service
+        from producers.settings import ProducerSettings
 
     connection = _begin(metrics_port)
     settings = load(ProducerSettings, cameras=cameras or None, shard=shard or None)
@@ -28,8 +32,9 @@ def run_producer(site: Path | None, cameras: list[str], shard: str, metrics_port
 
 def run_infer(backend: str, index: int | None, metrics_port: int | None) -> int:
     """Infer until stopped; see ``maskwatch infer --help``."""
-    from workers.infer import service
-    from workers.infer.settings import InferSettings
+    with _loading():
+        from workers.infer import service
+        from workers.infer.settings import InferSettings
 
     connection = _begin(metrics_port)
     return service.run(connection, load(InferSettings, backend=backend or None, index=index), StopSignal().install())
@@ -37,8 +42,9 @@ def run_infer(backend: str, index: int | None, metrics_port: int | None) -> int:
 
 def run_judge(metrics_port: int | None) -> int:
     """Judge until stopped; see ``maskwatch judge --help``."""
-    from workers.judge import service
-    from workers.judge.settings import JudgeSettings
+    with _loading():
+        from workers.judge import service
+        from workers.judge.settings import JudgeSettings
 
     connection = _begin(metrics_port)
     return service.run(connection, load(JudgeSettings), StopSignal().install())
@@ -46,8 +52,9 @@ def run_judge(metrics_port: int | None) -> int:
 
 def run_notify(receivers: Path, metrics_port: int | None) -> int:
     """Deliver events until stopped; see ``maskwatch notify --help``."""
-    from workers.notify import service
-    from workers.notify.settings import NotifySettings
+    with _loading():
+        from workers.notify import service
+        from workers.notify.settings import NotifySettings
 
     connection = _begin(metrics_port)
     return service.run(connection, load(NotifySettings, receivers=receivers), StopSignal().install())
@@ -65,6 +72,17 @@ def run_trainer(metrics_port: int | None) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"training needs {error.name}; install the extra: pip install 'maskwatch[train]'") from error
     return service.run(connection, models, trainer, StopSignal().install())
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Load modules without looking for garbage: there is none, and what they hold is not looked through later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _begin(metrics_port: int | None) -> ServiceSettings:

@@ -197,6 +197,32 @@ def test_a_folder_of_compiled_networks_does_not_grow_for_ever(tmp_path: Path, mo
     assert MOST_BYTES > 100 << 20
 
 
+def test_a_start_loads_what_is_kept_compiled_when_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models, options = load_models(), BackendOptions("cpu", 1, tmp_path, load_late=True)
+    picture = np.full((1, 192, 320, 3), 90, np.uint8)
+    first = open_backend("openvino", *models, options)
+    first.warm_up([(320, 192)], 1)
+    kept, answer = sorted(tmp_path.glob("*.net")), first.detect(picture)
+    first.close()
+    asked: list[str] = []
+    get = CompiledCache.get
+
+    def noted(cache: CompiledCache, key: str) -> bytes | None:
+        asked.append(key)
+        return get(cache, key)
+
+    monkeypatch.setattr(CompiledCache, "get", noted)
+    again = open_backend("openvino", *models, options)
+    asked.clear()
+    again.warm_up([(320, 192)], 1)
+    assert not asked
+    assert np.array_equal(again.detect(picture), answer)
+    assert len(asked) == 1
+    again.warm_up([(640, 384)], 1)  # compiled now: not kept from before
+    assert len(sorted(tmp_path.glob("*.net"))) == len(kept) + 1
+    again.close()
+
+
 def test_damaged_compiled_networks_never_stop_a_start(tmp_path: Path) -> None:
     models, options = load_models(bundled("detector"), bundled("classifier")), BackendOptions("cpu", 0, tmp_path)
     open_backend("openvino", *models, options).close()

@@ -123,11 +123,14 @@ class BackendOptions:
         device: ``auto``, ``cpu`` or ``cuda`` (with ``:0`` and so on); OpenVINO knows ``cpu`` only.
         threads: CPU threads to compute with; 0 leaves it to the library.
         cache_dir: Where compiled networks are kept between starts; None keeps none.
+        load_late: Whether a warm-up leaves alone what is kept compiled: a start is over sooner, and the first batch
+            that needs a network waits for it to be loaded, 20 to 100 ms.
     """
 
     device: str = "auto"
     threads: int = 0
     cache_dir: Path | None = None
+    load_late: bool = False
 
 
 BackendFactory = Callable[[ModelVersion, ModelVersion, BackendOptions], Backend]

@@ -61,6 +61,7 @@ class OpenVinoBackend:
             self._sources["quick"] = Source.of(classifier, "quick")
             self._classify_pieces = CLASSIFY_PIECES_LEFT
         self._requests: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._load_late = options.load_late
         self._cache = CompiledCache(options.cache_dir, self._machine())
 
     def detect(self, canvases: Pixels) -> Scores:
@@ -88,27 +89,29 @@ class OpenVinoBackend:
         return self._run("quick", crops, CLASSIFY_PIECES, LEAST_FULL)
 
     def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002 - pieces are fixed
-        """Compile and run every shape that batches of any size can need."""
+        """Compile and run every shape that batches of any size can need; see `BackendOptions.load_late`."""
         for width, height in canvases:
-            for piece in _pieces(width, height):
-                self.detect(np.zeros((piece, height, width, 3), np.uint8))
-        for piece in self._classify_pieces:
-            self.classify(np.zeros((piece, self._side, self._side, 3), np.uint8))
+            self._prepare("detector", (height, width), _pieces(width, height))
+        self._prepare("classifier", (self._side, self._side), self._classify_pieces)
 
     def warm_up_glance(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002
         """Compile and run every shape that glances of any number can need; see `Glancing.warm_up_glance`."""
         for width, height in canvases:
-            for piece in _pieces(width, height):
-                self.glance(np.zeros((piece, height, width, 3), np.uint8))
+            self._prepare("glance", (height, width), _pieces(width, height))
 
     def warm_up_quick(self) -> None:
         """Compile and run every shape that batches of any size can need."""
-        for piece in CLASSIFY_PIECES:
-            self.classify_quick(np.zeros((piece, self._side, self._side, 3), np.uint8))
+        self._prepare("quick", (self._side, self._side), CLASSIFY_PIECES)
 
     def close(self) -> None:
         """Let the compiled networks go."""
         self._requests.clear()
+
+    def _prepare(self, kind: str, size: tuple[int, int], pieces: Sequence[int]) -> None:
+        for piece in pieces:
+            shape = (piece, *size, 3)
+            if not (self._load_late and self._cache.holds(self._key(kind, shape))):
+                self._run(kind, np.zeros(shape, np.uint8), (piece,))
 
     def _run(self, kind: str, pixels: Pixels, pieces: Sequence[int], least_full: float = 1.0) -> Scores:
         answers = []
@@ -136,8 +139,7 @@ class OpenVinoBackend:
         return request
 
     def _compile(self, kind: str, shape: tuple[int, ...]) -> Any:
-        source = self._sources[kind]
-        key = f"{source.sha256} {shape}"
+        source, key = self._sources[kind], self._key(kind, shape)
         kept = self._cache.get(key)
         if kept is not None:
             try:
@@ -151,6 +153,9 @@ class OpenVinoBackend:
             raise ManifestError(f"{source.path}: OpenVINO cannot use it: {first}") from error
         self._cache.put(key, _exported(network))
         return network
+
+    def _key(self, kind: str, shape: tuple[int, ...]) -> str:
+        return f"{self._sources[kind].sha256} {shape}"
 
     def _read(self, source: Source, shape: tuple[int, ...]) -> Any:
         model = self._core.read_model(BytesIO(source.data))

@@ -14,6 +14,7 @@ from workers.infer.brokerclock import BrokerClock
 from workers.infer.metrics import InferMetrics
 from workers.infer.patience import Backoff, Patience
 
+UNPLANNED_S = 0.05  # how soon a plan that was just read is acted on: a start must not wait for a whole block
 _log = Log("infer")
 
 
@@ -74,7 +75,7 @@ class Intake:
     def fetch(self, block_s: float) -> list[FrameEntry]:
         """Read new entries, each camera its fair share, and now and then take over what others left behind."""
         if not self._cameras:
-            self._patience.pause(block_s)
+            self._patience.pause(min(block_s, UNPLANNED_S))
             return []
         return self._guarded(lambda: self._read(block_s)) or []
 

@@ -30,12 +30,14 @@ class Manner:
         beside: What serves now: its canvases are warmed up as well.
         threads: Processor threads; None as the settings say.
         timed: Whether its stages are timed.
+        late: Whether networks that are kept compiled may be loaded when they are first needed.
     """
 
     prove: bool = True
     beside: Served | None = None
     threads: int | None = None
     timed: bool = True
+    late: bool = False
 
 
 class Loader:
@@ -69,7 +71,7 @@ class Loader:
             BackendError: The backend cannot run here.
         """
         folders = self._folders(Choice(), _no_fetch)
-        served = self._open(Choice(generation), folders, Manner(), ())
+        served = self._open(Choice(generation), folders, Manner(late=True), ())
         self._proven.add(folders)
         return served
 
@@ -111,7 +113,8 @@ class Loader:
     def _open(
         self, choice: Choice, folders: tuple[Path, Path], manner: Manner, canvases: Sequence[tuple[int, int]]
     ) -> Served:
-        settings, options = self._settings, self._settings.options()
+        # Frames wait for a start; what is made ready beside something that serves has time.
+        settings, options = self._settings, replace(self._settings.options(), load_late=manner.late)
         if manner.threads is not None:
             options = replace(options, threads=manner.threads)
         models = load_models(*folders)

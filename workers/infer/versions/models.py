@@ -181,7 +181,7 @@ class Beginning:
                 continue
             # What served here before has stood its trial.
             proven = last is not None and choice.same_networks(last)
-            served = self._load(choice, fetch, Manner(prove=not proven))
+            served = self._load(choice, fetch, Manner(prove=not proven, late=True))
             if served is not None:
                 _log.info("models_begin", source=source, generation=choice.generation)
                 return served
