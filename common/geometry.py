@@ -22,68 +22,21 @@ def iou_matrix(boxes_a: NDArray[np.floating], boxes_b: NDArray[np.floating]) -> 
     """
     a = np.asarray(boxes_a, np.float32).reshape(-1, 4)
     b = np.asarray(boxes_b, np.float32).reshape(-1, 4)
-    return iou_matrices(a, b)
-
-
-def iou_matrices(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
-    """Do what `iou_matrix` does for many pairs of lists: float32, (..., N, 4) and (..., M, 4), to (..., N, M)."""
     # Side by side as planes: along pairs of numbers numpy takes four times as long.
-    left, top, right, bottom = (boxes_a[..., :, None, side] for side in range(4))
-    other_left, other_top, other_right, other_bottom = (boxes_b[..., None, :, side] for side in range(4))
+    left, top, right, bottom = (a[:, None, side] for side in range(4))
+    other_left, other_top, other_right, other_bottom = (b[None, :, side] for side in range(4))
     width = np.minimum(right, other_right) - np.maximum(left, other_left)
     height = np.minimum(bottom, other_bottom) - np.maximum(top, other_top)
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
-    area_a, area_b = _areas(boxes_a), _areas(boxes_b)
-    union = area_a[..., :, None] + area_b[..., None, :] - intersection
+    union = _areas(a)[:, None] + _areas(b)[None] - intersection
     overlap: FloatArray = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
     return overlap
 
 
 def _areas(boxes: FloatArray) -> FloatArray:
-    sides = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
-    area: FloatArray = sides[..., 0] * sides[..., 1]
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    area: FloatArray = sides[:, 0] * sides[:, 1]
     return area
-
-
-def suppress_overlaps(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], owners: NDArray[np.intp], max_iou: float
-) -> NDArray[np.intp]:
-    """Keep the best box of every heap of overlapping ones (greedy non-maximum suppression), for each owner.
-
-    Args:
-        boxes: float, (N, 4), x1 y1 x2 y2.
-        scores: float, (N,), higher is better.
-        owners: intp, (N,), at least 0, e.g. numbers of pictures; boxes of different owners never overlap.
-        max_iou: Two kept boxes of one owner overlap by at most this, in [0, 1].
-
-    Returns:
-        intp, (K,), indices of the kept boxes, owner by owner, best first in each.
-    """
-    if not len(scores):
-        return np.empty(0, np.intp)
-    order = np.lexsort((-np.asarray(scores), owners))
-    _, firsts, rows, counts = np.unique(owners[order], return_index=True, return_inverse=True, return_counts=True)
-    ranks = np.arange(len(order)) - firsts[rows]
-    table = np.zeros((len(firsts), int(counts.max()), 4), np.float32)
-    table[rows, ranks] = np.asarray(boxes, np.float32)[order]
-    kept: NDArray[np.intp] = order[_kept(table, counts, max_iou)[rows, ranks]]
-    return kept
-
-
-def _kept(table: FloatArray, counts: NDArray[np.intp], max_iou: float) -> NDArray[np.bool_]:
-    """Say which of the first ``counts`` boxes of each row stay; float32, (R, M, 4), best first, to bool, (R, M).
-
-    Every round settles the best box that is left in each row, so that there are as many rounds as a row keeps boxes.
-    """
-    rows = np.arange(len(table))
-    open_ = np.arange(table.shape[1]) < counts[:, None]
-    kept = np.zeros(open_.shape, bool)
-    while open_.any():
-        best = open_.argmax(axis=1)
-        kept[rows, best] |= open_[rows, best]
-        open_ &= iou_matrices(table[rows, best][:, None], table)[:, 0] <= max_iou
-        open_[rows, best] = False
-    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from common.geometry import FloatArray, suppress_overlaps
+from common.geometry import FloatArray
+from common.models.suppression import suppress_overlaps
 
 STRIDES = (8, 16, 32)
 COLUMNS = 16

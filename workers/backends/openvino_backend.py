@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +34,7 @@ CLASSIFY_PIECES, CLASSIFY_PIECES_LEFT = (16, 4, 1), (8, 4, 1)
 """The second where a small network is asked first: what it leaves is seldom many, and 16 at once keep 30 MB."""
 LEAST_FULL = 0.75
 """From this share on, crops are filled up to a piece: 12 by fours cost more than 16 at once. Canvases are not."""
+Network = Callable[[Pixels], Scores]
 
 
 class OpenVinoBackend:
@@ -91,27 +92,27 @@ class OpenVinoBackend:
     def warm_up(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002 - pieces are fixed
         """Compile and run every shape that batches of any size can need; see `BackendOptions.load_late`."""
         for width, height in canvases:
-            self._prepare("detector", (height, width), _pieces(width, height))
-        self._prepare("classifier", (self._side, self._side), self._classify_pieces)
+            self._prepare("detector", self.detect, (height, width), _pieces(width, height))
+        self._prepare("classifier", self.classify, (self._side, self._side), self._classify_pieces)
 
     def warm_up_glance(self, canvases: Sequence[tuple[int, int]], batch: int) -> None:  # noqa: ARG002
         """Compile and run every shape that glances of any number can need; see `Glancing.warm_up_glance`."""
         for width, height in canvases:
-            self._prepare("glance", (height, width), _pieces(width, height))
+            self._prepare("glance", self.glance, (height, width), _pieces(width, height))
 
     def warm_up_quick(self) -> None:
         """Compile and run every shape that batches of any size can need."""
-        self._prepare("quick", (self._side, self._side), CLASSIFY_PIECES)
+        self._prepare("quick", self.classify_quick, (self._side, self._side), CLASSIFY_PIECES)
 
     def close(self) -> None:
         """Let the compiled networks go."""
         self._requests.clear()
 
-    def _prepare(self, kind: str, size: tuple[int, int], pieces: Sequence[int]) -> None:
+    def _prepare(self, kind: str, network: Network, size: tuple[int, int], pieces: Sequence[int]) -> None:
         for piece in pieces:
             shape = (piece, *size, 3)
             if not (self._load_late and self._cache.holds(self._key(kind, shape))):
-                self._run(kind, np.zeros(shape, np.uint8), (piece,))
+                network(np.zeros(shape, np.uint8))
 
     def _run(self, kind: str, pixels: Pixels, pieces: Sequence[int], least_full: float = 1.0) -> Scores:
         answers = []

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.geometry import FloatArray, suppress_overlaps
+from common.geometry import FloatArray
 from common.images import Picture, paste_halved
 from common.models.decode import DetectionBatch
+from common.models.suppression import suppress_overlaps
 from workers.infer.vision.patches import PATCH_PX, Corner, most_patches, patches_over, uncut
 
 LEAST_SCORE = 0.2
@@ -131,7 +132,7 @@ def plan(found: DetectionBatch, focus: Places, canvas: tuple[int, int]) -> Glanc
 
 def _covered(places: Places, count: int, canvas: tuple[int, int], most: int) -> list[tuple[Corner, ...] | None]:
     patches: list[tuple[Corner, ...] | None] = [()] * count
-    for owner in np.unique(places.owners).tolist():
+    for owner in set(places.owners.tolist()):
         patches[owner] = patches_over(places.boxes[places.owners == owner], canvas, most)
     return patches
 
@@ -147,7 +148,8 @@ def focus_places(chances: FloatArray, least: float) -> Places:
         Highest first on each canvas.
     """
     owners, rows, columns = np.nonzero(chances >= least)
-    padded = np.pad(chances, ((0, 0), (1, 1), (1, 1)))
+    padded = np.zeros((len(chances), chances.shape[1] + 2, chances.shape[2] + 2), np.float32)
+    padded[:, 1:-1, 1:-1] = chances
     steps = np.arange(3)
     around = padded[owners[:, None, None], (rows[:, None] + steps)[:, :, None], (columns[:, None] + steps)[:, None, :]]
     own = chances[owners, rows, columns]
