@@ -35,11 +35,13 @@ demo: base
 	$(MASKWATCH) demo $(if $(SECONDS),--seconds $(SECONDS)) $(OPTIONS)
 
 # The second line runs whole stations, one at a time beside everything else (tests/conftest.py); what takes longest comes
-# first, so that both cores have work to the end. Status 5: OPTIONS chose no test of a line.
+# first, so that both cores have work to the end. The third has the machine to itself. Status 5: OPTIONS chose no test of
+# a line.
 test: dev lint types
 	$(PYTEST) --numprocesses 2 --dist loadgroup tests/unit tests/architecture tests/contract $(OPTIONS) || test $$? -eq 5
-	$(PYTEST) --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/e2e tests/faults tests/integration $(OPTIONS) \
-	  || test $$? -eq 5
+	$(PYTEST) --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not alone" tests/e2e tests/faults \
+	  tests/integration $(OPTIONS) || test $$? -eq 5
+	$(PYTEST) -m alone tests/e2e $(OPTIONS) || test $$? -eq 5
 
 lint: dev
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ class Monitor:
         event_latencies_s: Capture of the causing frame to its violation event in the log.
     """
 
-    def __init__(self, desk: StateDesk, on_result: OnResult | None = None, on_event: OnEvent | None = None) -> None:
+    def __init__(self, desk: StateDesk, on_result: Sequence[OnResult] = (), on_event: OnEvent | None = None) -> None:
         self.cameras: dict[str, CameraFigures] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_SHOWN)
         self.all_events: list[dict[str, Any]] = []
@@ -146,8 +146,8 @@ class Monitor:
         self.result_latencies_s.append(at - message.captured_at)
         figures.faces = len(message.faces)
         figures.verdicts = Counter(LABELS[_best(face.probabilities)] for face in message.faces)
-        if self._on_result:
-            self._on_result(message)
+        for tell in self._on_result:
+            tell(message)
 
     def _take_event(self, at: float, event: dict[str, Any]) -> None:
         self.events.append(event)

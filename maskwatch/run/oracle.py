@@ -5,8 +5,8 @@ The scene's clock is tied to the wall clock by ``epoch`` in a camera's URL, so e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -96,6 +96,7 @@ class Comparison:
         missing: Those that were not.
         extra: Episodes that no stretch explains, doubled ones included.
         optional: Reported stretches that need not have been.
+        unseen: Stretches that were not reported and could not be, see `without_unseen`.
     """
 
     expected: tuple[Expected, ...]
@@ -103,6 +104,17 @@ class Comparison:
     missing: tuple[Expected, ...]
     extra: tuple[Episode, ...]
     optional: tuple[Match, ...]
+    unseen: tuple[Expected, ...] = ()
+
+    def without_unseen(self, seen_s: Callable[[str, float, float], float]) -> Comparison:
+        """Part what is missing from what could not be reported, since too little of it was looked at.
+
+        Args:
+            seen_s: Says for how many seconds of camera, start and end pictures were looked at.
+        """
+        unseen = [want for want in self.missing if seen_s(want.camera, want.start, want.end) < MIN_DURATION_S]
+        missing = tuple(want for want in self.missing if want not in unseen)
+        return replace(self, missing=missing, unseen=tuple(unseen))
 
     @property
     def agrees(self) -> bool:

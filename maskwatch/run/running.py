@@ -22,7 +22,7 @@ from common.settings import ServiceSettings, load
 from common.siteplan import SitePlan
 from maskwatch.connection import StateDesk
 from maskwatch.run.gallery import Gallery, NoGallery, PageGallery
-from maskwatch.run.monitor import Monitor
+from maskwatch.run.monitor import Monitor, OnResult
 from maskwatch.run.station import Station, StationSettings
 from maskwatch.run.summary import account_of, as_text, summarise
 from maskwatch.run.table import event_line, render
@@ -79,8 +79,15 @@ def run_site(plan: SitePlan, options: RunOptions) -> int:
     return 0 if report.summary["unaccounted"] == 0 else 1
 
 
-def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
-    """Run a plan and report; what people watch goes to standard error, standard output is left to the summary."""
+def run(plan: SitePlan, options: RunOptions, title: str, note: OnResult = lambda _: None) -> RunReport:
+    """Run a plan and report; what people watch goes to standard error, standard output is left to the summary.
+
+    Args:
+        plan: What is run.
+        options: How.
+        title: Shown above the table.
+        note: Told of each frame that was looked at, in the order of the results.
+    """
     configure("warning")
     stop = StopSignal().install()
     console = Console(stderr=True)
@@ -91,7 +98,7 @@ def run(plan: SitePlan, options: RunOptions, title: str) -> RunReport:
         _gallery(station, plan, options.view_port) as gallery,
     ):
         before = account_of(station.desk)
-        monitor = Monitor(station.desk, gallery.show_result, gallery.show_event)
+        monitor = Monitor(station.desk, (note, gallery.show_result), gallery.show_event)
         monitor.start()
         station.start_producer()
         _announce(console, station, gallery)

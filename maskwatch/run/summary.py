@@ -72,7 +72,10 @@ def as_text(summary: dict[str, Any]) -> str:
         shown = ", ".join(f"{rank} {'–' if value is None else f'{value:.0f} ms'}" for rank, value in values.items())
         lines.append(f"capture to {name:7} {shown}")
     if "events_expected" in summary:
-        lines.append(f"truth     {summary['events_found']} of {summary['events_expected']} expected episodes found")
+        unseen = f", {summary['events_unseen']} hardly looked at" if summary["events_unseen"] else ""
+        lines.append(
+            f"truth     {summary['events_found']} of {summary['events_expected']} expected episodes found{unseen}"
+        )
     return "\n".join(lines)
 
 

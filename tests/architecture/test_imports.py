@@ -19,6 +19,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "cv2": (
         "common/jpeg.py",
         "common/images.py",
+        "common/models/suppression.py",
         "producers/",
         "workers/",
         "trainer/",

@@ -28,7 +28,6 @@ class StationRun:
 
     Its keys are its own, since commands look for a run among all processes of this machine, and other tests may have
     theirs at the same time. A variable that is given empty is not set: without ``MASKWATCH_PREFIX`` they are the usual.
-    Faces are looked for on a smaller canvas than usual, since two stations share two cores that may be slow ones.
 
     Attributes:
         prefix: What its keys begin with.
@@ -36,7 +35,7 @@ class StationRun:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "-m", "maskwatch", *arguments, "--summary", "json"]
-        given = {"MASKWATCH_PREFIX": fresh_keys().prefix, "MASKWATCH_INFER_LONG_SIDE_PX": "384"} | environment
+        given = {"MASKWATCH_PREFIX": fresh_keys().prefix} | environment
         self.prefix = given["MASKWATCH_PREFIX"] or DEFAULT_PREFIX
         self.seen: list[dict[str, Any]] = []
         self.started_a_broker = False

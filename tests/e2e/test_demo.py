@@ -29,10 +29,11 @@ def check(summary: dict[str, object], status: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(150)
 def test_the_events_of_the_demo_equal_the_truth() -> None:
-    """With the usual keys and canvas, as its users start it; no test looks for a run with these."""
-    with StationRun(*DEMO, "--seconds", "25", MASKWATCH_PREFIX="", MASKWATCH_INFER_LONG_SIDE_PX="") as run:
+    """With the usual keys, as its users start it; no test looks for a run with these."""
+    with StationRun(*DEMO, "--seconds", "25", MASKWATCH_PREFIX="") as run:
         until(lambda: run.violations("started"), 60)
         assert all(len(event["traceparent"]) == 55 for event in run.violations("started"))
         summary, status = run.summary(120)
@@ -54,6 +55,7 @@ def test_kill_9_of_any_one_process_loses_and_doubles_no_event(victim: str) -> No
         process.kill()
         summary, status = run.summary(120)
     assert int(summary["events_expected"]) >= 4
+    assert int(summary["events_found"]) >= 2  # what passes while the only worker starts again is seen by nobody
     check(summary, status)
 
 

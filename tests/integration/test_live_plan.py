@@ -56,6 +56,11 @@ def seqs(run: ProducerRun, name: str, session: int) -> list[int]:
     return [sent.header.seq for sent in run.frames(name) if sent.header.session == session]
 
 
+def without_gap(seqs: list[int]) -> bool:
+    """Whether these are the first numbers of a session; asked once, since more of them come all the time."""
+    return seqs == list(range(len(seqs)))
+
+
 def trouble(run: ProducerRun) -> str:
     """What /readyz complains of; empty while all is well or nothing answers yet."""
     try:
@@ -86,11 +91,11 @@ def test_a_new_plan_adds_changes_and_removes_cameras_and_leaves_the_others_alone
         )
         until(lambda: len(run.frames("stays")) >= before + 30, 6)
         (only,) = sessions(run, "stays")
-        assert seqs(run, "stays", only) == list(range(len(run.frames("stays"))))
+        assert without_gap(seqs(run, "stays", only))
         times = [sent.header.captured_at for sent in run.frames("stays")]
         assert max(b - a for a, b in pairwise(times)) < 0.6
         old, new = sessions(run, "changes")
-        assert seqs(run, "changes", new) == list(range(len(seqs(run, "changes", new))))
+        assert without_gap(seqs(run, "changes", new))
         final = next(mark for mark in run.marks("changes") if mark.final)
         assert (final.session, final.next_seq) == (old, len(seqs(run, "changes", old)))
         assert run.marks("goes")[-1].next_seq == len(run.frames("goes"))

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from common.errors import ConfigError
+from common.schema import FrameResult, Outcome
 from common.siteplan import Camera
+from maskwatch.run.looks import Looks
 from maskwatch.run.oracle import Expected, compare, expected_episodes
 
 EPOCH = 1_800_000_000.0
@@ -139,3 +141,36 @@ def test_a_scene_without_an_epoch_cannot_be_compared() -> None:
 def test_camera_messages_are_passed_over() -> None:
     status = {"type": "maskwatch.camera.status.v1", "id": "1", "subject": "gates", "data": {}}
     assert compare(demanded(), [status, *all_events(demanded())]).agrees
+
+
+def test_what_was_hardly_looked_at_is_not_missing() -> None:
+    wanted = demanded()
+    gone, away = wanted[0], wanted[1]
+    events = all_events(wanted[2:])
+    comparison = compare(expected_episodes(CAMERAS, WINDOW), events)
+    assert comparison.missing == (gone, away)
+    parted = comparison.without_unseen(lambda camera, start, end: 0.5 if (camera, start, end) == _where(away) else 9.0)
+    assert (parted.missing, parted.unseen) == ((gone,), (away,))
+    assert not parted.agrees
+    assert parted.without_unseen(lambda *_: 0.0).agrees
+
+
+def _where(want: Expected) -> tuple[str, float, float]:
+    return want.camera, want.start, want.end
+
+
+def test_time_between_pictures_far_apart_was_not_seen() -> None:
+    looks = Looks(lapse_s=1.0)
+    for at in (0.0, 0.5, 1.0, 5.0, 5.5):
+        looks.note(result("gates", at))
+    looks.note(result("hall", 3.0))
+    assert looks.seen_s("gates", 0.0, 6.0) == 2.0  # to 1.0, and from 5.0 to the end
+    assert looks.seen_s("gates", 2.0, 4.0) == 0.0
+    assert looks.seen_s("nowhere", 0.0, 6.0) == 0.0
+
+
+def result(camera: str, captured_at: float) -> FrameResult:
+    return FrameResult(
+        camera=camera, session=1, seq=0, frame_id="1-0", outcome=Outcome.OK, captured_at=captured_at,
+        published_at=captured_at, inferred_at=captured_at, width=640, height=360,
+    )  # fmt: skip

@@ -33,7 +33,17 @@ def test_the_words_hold_every_figure() -> None:
             "latency_ms": {"result": {"p50": 12.0, "p95": 20.0, "p99": 30.0}, "event": nothing},
             "events_expected": 4,
             "events_found": 3,
+            "events_unseen": 1,
         }
     )
-    words = ("captured 10", "processed 7", "stale 2", "unaccounted 1", "3 violation.started", "p95 20 ms", "3 of 4")
+    words = (
+        "captured 10",
+        "processed 7",
+        "stale 2",
+        "unaccounted 1",
+        "3 violation.started",
+        "p95 20 ms",
+        "3 of 4",
+        "1 hardly",
+    )
     assert [word for word in words if word not in text] == []
