@@ -136,7 +136,8 @@ class CameraDesk:
 
     def _look(self, frame: SourceFrame, now: float) -> Drop | None:
         """Learn what a picture tells of its camera, where that is due; says why it should not be published."""
-        if self._gate is None and not self._watch.due(now):
+        size = None if frame.jpeg is None else len(frame.jpeg)
+        if self._gate is None and not self._watch.due(now, size):
             self._watch.excuse(now)
             return None
         try:

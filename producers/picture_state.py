@@ -19,7 +19,8 @@ class StateRules:
         recover_s: A good picture must last this long to count again, s.
         dark_luma: Mean brightness, 0–255, below which it is dark; it is bright again half as much above.
         blurred_sharpness: Variance of the Laplacian below which it is blurred; sharp again half as much above.
-        look_s: While all is well, one picture in this time is looked at, s.
+        look_s: While all is well, one picture in this time is looked at at most, s.
+        rest_s: And at least one in this time, s, where their sizes as the camera encoded them say nothing new.
     """
 
     offline_s: float = 3.0
@@ -29,6 +30,7 @@ class StateRules:
     dark_luma: float = 14.0
     blurred_sharpness: float = 12.0
     look_s: float = 2.0
+    rest_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Condition:
 
 
 _RETURN = 1.5
+_SHRUNK = 0.8
+"""Pictures of one camera that turn dark or blurred become this much smaller, and more, on their way there."""
 
 
 class PictureWatch:
@@ -69,10 +73,25 @@ class PictureWatch:
         self._wanted_at = now
         self._doubtful = True
         self._looked_at = now
+        self._size = self._largest = 0
 
-    def due(self, now: float) -> bool:
-        """Say whether a picture must be looked at: each one, unless all is well and another was looked at just now."""
-        return self._doubtful or now - self._looked_at >= self._rules.look_s
+    def due(self, now: float, size: int | None = None) -> bool:
+        """Say whether a picture must be looked at: each one, unless all is well and another was looked at just now.
+
+        Args:
+            now: When it came, s.
+            size: Its size as the camera encoded it, bytes: one of the very same size as the one before may be the very
+                same picture, and a dark or blurred one is smaller. None where that is not known.
+        """
+        since_s = now - self._looked_at
+        if size is None:
+            return self._doubtful or since_s >= self._rules.look_s
+        telling = size == self._size or size < _SHRUNK * self._largest
+        self._size, self._largest = size, max(size, self._largest)
+        if not self._doubtful and since_s < (self._rules.look_s if telling else self._rules.rest_s):
+            return False
+        self._largest = size
+        return True
 
     def observe(self, reading: Reading, now: float) -> Condition:
         """Take in a picture."""

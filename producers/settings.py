@@ -34,6 +34,7 @@ class ProducerSettings(BaseSettings):
 
     def state_rules(self, fps: float) -> StateRules:
         """Give the thresholds of a camera's state; a slow camera is given three periods before it counts as silent."""
+        look_s = min(2.0, self.frozen_s / 4, self.settle_s / 1.5, 2 * self.recover_s)
         return StateRules(
             offline_s=max(self.offline_s, 3 / fps),
             frozen_s=max(self.frozen_s, 3 / fps),
@@ -41,5 +42,6 @@ class ProducerSettings(BaseSettings):
             recover_s=self.recover_s,
             dark_luma=self.dark_luma,
             blurred_sharpness=self.blurred_sharpness,
-            look_s=min(2.0, self.frozen_s / 4, self.settle_s / 1.5, 2 * self.recover_s),
+            look_s=look_s,
+            rest_s=4 * look_s,
         )

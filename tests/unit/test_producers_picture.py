@@ -182,6 +182,37 @@ def test_a_healthy_camera_is_looked_at_every_two_seconds_and_a_doubtful_one_alwa
     assert camera.watch.due(camera.now)
 
 
+def looks(sizes: list[int], every_s: float = 0.2) -> list[float]:
+    """When pictures of a healthy camera are looked at that are so large as it encoded them."""
+    watch = PictureWatch(RULES, 0.0)
+    looked: list[float] = []
+    for number, size in enumerate(sizes):
+        now = round(number * every_s, 1)
+        if watch.due(now, size):
+            looked.append(now)
+            watch.observe(Reading(str(number).encode(), 110.0, 300.0), now)
+    return looked
+
+
+def test_while_sizes_say_nothing_new_a_healthy_camera_is_looked_at_every_eight_seconds() -> None:
+    quiet = [50_000 + 40 * (number % 7) for number in range(100)]
+    assert looks(quiet) == [0.0, 8.0, 16.0]
+    assert looks(quiet[:11] + [70_000 + size for size in quiet[11:]]) == [0.0, 8.0, 16.0], "a crowd is no trouble"
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.3])
+def test_smaller_pictures_may_be_dark_or_blurred_and_are_looked_at_as_soon_as_that_may_be(scale: float) -> None:
+    sizes = [50_000 + 40 * (number % 7) for number in range(40)]
+    assert looks(sizes[:5] + [int(scale * size) for size in sizes[5:]])[:2] == [0.0, 2.0]
+    assert looks(sizes[:12] + [int(scale * size) for size in sizes[12:]])[:2] == [0.0, 2.4]
+    # Larger ones in between do not hide it.
+    assert looks(sizes[:5] + [90_000, 90_040] + [int(scale * 90_000) + size % 100 for size in sizes[7:]])[1] == 2.0
+
+
+def test_pictures_of_one_size_may_be_one_picture() -> None:
+    assert looks([50_000, 50_040, 50_080, *[50_120] * 30]) == [0.0, 2.0, 4.0, 6.0]
+
+
 def test_brightness_alone_is_decoded_as_it_is_in_colour() -> None:
     data = cv2.imencode(".jpg", scene())[1].tobytes()
     colours = np.asarray(cv2.cvtColor(jpeg.decode(data, 4), cv2.COLOR_BGR2GRAY), np.int16)
