@@ -79,21 +79,28 @@ class StationRun:
 
     def find_broker(self, endpoint: str) -> psutil.Process | None:
         """Find the server behind ``frames`` or ``state`` by the port it listens on; its arguments tell nothing."""
-        judge = self.find("judge")
-        if judge is None:
+        url = self._url(endpoint)
+        if url is None:
             return None
-        port = urlsplit(judge.environ()[f"MASKWATCH_{endpoint.upper()}_URL"]).port
+        port = urlsplit(url).port
         for child in psutil.Process(self.process.pid).children():
             if any(one.laddr and one.laddr.port == port and one.status == "LISTEN" for one in child.net_connections()):
                 return child
         return None
 
+    def _url(self, endpoint: str) -> str | None:
+        """Read a broker's URL off the judge; None before it runs, or while it is becoming one."""
+        judge = self.find("judge")
+        with suppress(psutil.Error):
+            return judge.environ().get(f"MASKWATCH_{endpoint.upper()}_URL") if judge else None
+        return None
+
     def events(self) -> list[dict[str, Any]]:
         """Read the event log as any subscriber may, with a plain redis client; empty before the brokers run."""
-        judge = self.find("judge")
-        if judge is None:
+        url = self._url("state")
+        if url is None:
             return []
-        client: Any = redis.Redis.from_url(judge.environ()["MASKWATCH_STATE_URL"])
+        client: Any = redis.Redis.from_url(url)
         try:
             streams = [client.xrange(key) for key in client.scan_iter(self.prefix + ":{p*}:ev")]
         except redis.ConnectionError:
