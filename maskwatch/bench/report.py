@@ -10,15 +10,18 @@ from maskwatch.bench.figures import Figure, Rounds
 from workers.infer.settings import InferSettings
 from workers.infer.vision.canvas import LONG_SIDE_PX
 
+MOST_APART = 2.0
+"""Where one round's p95 is more than so many times another's, frames queued because the core was not there."""
+
 
 @dataclass(slots=True)
 class CpuReport:
     """What one core does.
 
     Attributes:
-        rounds: Frames a second by name, wall clock; and ``cpu_…``, by processor time.
+        rounds: Frames a second by name, wall clock; ``cpu_…``, by processor time; and ``latency_…_ms``.
         stages: ms a frame in each stage.
-        latency_ms: From publishing to the result, at `LOAD` of what the core can do.
+        latency_ms: From publishing to the result, at `LOAD` of what the core can do; medians of rounds.
         faces_per_frame: Found by the worker, mean.
         memory_mb: Of the worker after all rounds.
         start_s: From starting the process to its first result, networks compiled before.
@@ -44,6 +47,11 @@ class CpuReport:
                 found.append(f"{name}: the rounds lie too far apart ({figure}, {len(figure.rounds)} rounds)")
             elif figure.median < 0.85 * used.median:
                 found.append(f"{name}: the core was shared, only {figure.median / used.median:.0%} of it was ours")
+        late = self.rounds.values.get("latency_p95_ms", ())
+        if late and max(late) > MOST_APART * min(late):
+            found.append(
+                f"latency_ms: the machine's speed changed meanwhile, p95 was {min(late):.0f} to {max(late):.0f}"
+            )
         return found
 
     def as_dict(self) -> dict[str, Any]:

@@ -48,6 +48,16 @@ def test_a_report_says_when_the_machine_was_too_busy() -> None:
     assert "shared" in shared
 
 
+def test_latency_is_not_quoted_where_the_machine_changed_its_speed_meanwhile() -> None:
+    made = report([150.0, 151.0, 149.0], [152.0, 153.0, 151.0])
+    for p95 in (70.0, 90.0, 130.0):
+        made.rounds.note("latency_p95_ms", p95)
+    assert made.troubles() == []
+    made.rounds.note("latency_p95_ms", 409.0)
+    (changed,) = made.troubles()
+    assert "p95 was 70 to 409" in changed
+
+
 def test_what_was_not_measured_is_null() -> None:
     found = report([150.0, 151.0, 149.0], [152.0, 153.0, 151.0]).as_dict()
     assert found["reference_fps"] is None
