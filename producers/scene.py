@@ -122,7 +122,11 @@ def _pose(visit: Visit, state: State) -> str | None:
     return {"mask": "worn", "incorrect": visit.pose, "no_mask": None}[state]
 
 
-@functools.lru_cache(maxsize=96)
+_BUSTS = 32
+"""As many as four scenes show at once, with some to spare; each is most of a megabyte."""
+
+
+@functools.lru_cache(maxsize=_BUSTS)
 def _bust(number: int, wear: Wear | None) -> _Sprite:
     portrait = person(number)
     picture = portrait.picture if wear is None else put_on(portrait, wear)
