@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.geometry import Letterbox, square_around
+from common.geometry import Letterbox, squares_around
 from common.images import Picture, crop, paste, scale
 
 BLUR_SIDE_PX = 112
 """Crops of this side tell sharpness in the unit of events and thresholds, whatever side a classifier takes."""
 
 
-def choose_canvas(size: tuple[int, int], canvases: Sequence[tuple[int, int]]) -> tuple[int, int]:
+@functools.lru_cache(maxsize=256)
+def choose_canvas(size: tuple[int, int], canvases: tuple[tuple[int, int], ...]) -> tuple[int, int]:
     """Choose the canvas for a picture: no more scaling than on a 640 px canvas, and the least area to compute.
 
     Args:
@@ -63,10 +64,10 @@ def face_crops(picture: Picture, boxes: NDArray[np.floating], side: int, margin:
     Returns:
         uint8, (K, side, side, 3), BGR.
     """
-    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-    crops = np.empty((len(boxes), side, side, 3), np.uint8)
-    for index, box in enumerate(boxes):
-        crops[index] = crop(picture, square_around(box, margin), side)
+    squares = squares_around(np.asarray(boxes, np.float32), margin)
+    crops = np.empty((len(squares), side, side, 3), np.uint8)
+    for square, target in zip(squares, crops, strict=True):
+        crop(picture, square, side, target)
     return crops
 
 

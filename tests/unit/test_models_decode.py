@@ -85,7 +85,7 @@ def test_the_letterbox_writes_into_a_slot_of_a_batch_and_blackens_the_rest() -> 
     [((1280, 720), (640, 384)), ((1080, 1920), (384, 640)), ((640, 480), (640, 512)), ((500, 500), (640, 640))],
 )
 def test_the_canvas_fits_the_picture_with_the_least_area(size: tuple[int, int], canvas: tuple[int, int]) -> None:
-    canvases = [(640, 384), (384, 640), (640, 640), (640, 512), (960, 544), (320, 192)]
+    canvases = ((640, 384), (384, 640), (640, 640), (640, 512), (960, 544), (320, 192))
     assert choose_canvas(size, canvases) == canvas
 
 

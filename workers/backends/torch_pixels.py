@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.geometry import FloatArray, Letterbox
-from common.images import bilinear_suffices
+from common.images import MOST_BILINEAR, bilinear_suffices
 from common.models.preprocess import blur_scale
 
 Pixels = Tensor
@@ -71,8 +71,12 @@ def crop_all(pictures: Pictures, which: NDArray[np.intp], squares: FloatArray, s
     """
     height, width = pictures.shape[2:]
     device = pictures.device
-    along = torch.from_numpy(np.stack(_placed(squares, width, height, side))).to(device)
-    columns, rows = (_weights(axis, side, length) for axis, length in zip(along, (width, height), strict=True))
+    lengths, *placed = _placed(squares, width, height, side)
+    along = torch.from_numpy(np.stack(placed)).to(device)
+    bilinear = torch.from_numpy(lengths <= MOST_BILINEAR * side).to(device)[:, None, None]
+    columns, rows = (
+        _weights(axis, side, length, bilinear=bilinear) for axis, length in zip(along, (width, height), strict=True)
+    )
     chosen = pictures[torch.from_numpy(which).to(device)].to(_precision(device))
     return _interleaved(_bytes(rows[:, None] @ chosen @ columns[:, None].transpose(2, 3)))
 
@@ -135,15 +139,15 @@ def _precision(device: torch.device) -> torch.dtype:
 @functools.lru_cache(maxsize=256)
 def _whole_axis(length: int, size: int, device: torch.device, *, bilinear: bool) -> Tensor:
     axis = torch.tensor([[0.0, length, 0.0, size]], device=device)
-    return _weights(axis, size, length, bilinear=bilinear)[0]
+    return _weights(axis, size, length, bilinear=torch.tensor(bilinear, device=device))[0]
 
 
-def _placed(squares: FloatArray, width: int, height: int, side: int) -> tuple[FloatArray, FloatArray]:
+def _placed(squares: FloatArray, width: int, height: int, side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Say which pixels of a picture go to which of a crop.
 
     Returns:
-        For columns and rows each float32, (K, 4): first and last source px, place and size in the crop, px; a size of
-        0 where the square lies outside.
+        Lengths of the squares, float64, (K,), px; and for columns and rows each float32, (K, 4): first and last source
+        px, place and size in the crop, px; a size of 0 where the square lies outside.
     """
     squares = np.asarray(squares, np.float32).reshape(-1, 4)
     sides = np.maximum(squares[:, 2] - squares[:, 0], squares[:, 3] - squares[:, 1])
@@ -157,17 +161,17 @@ def _placed(squares: FloatArray, width: int, height: int, side: int) -> tuple[Fl
         placed.append(np.stack([first, last, place, size], axis=1))
         inside &= first < last
     columns, rows = (np.where(inside[:, None], one, [0, 1, 0, 0]).astype(np.float32) for one in placed)
-    return columns, rows
+    return length, columns, rows
 
 
-def _weights(axis: Tensor, side: int, length: int, *, bilinear: bool = False) -> Tensor:
+def _weights(axis: Tensor, side: int, length: int, *, bilinear: Tensor) -> Tensor:
     """Make the matrices of an axis: averaging where it shrinks, bilinear where it grows.
 
     Args:
         axis: float32, (K, 4): source px [first, last), then place and size in the result, px.
         side: Result's length, px.
         length: Source's length, px.
-        bilinear: Bilinear where it shrinks, too.
+        bilinear: bool, () or (K, 1, 1): bilinear where it shrinks, too.
 
     Returns:
         (K, side, length), half precision on CUDA; rows outside [place, place + size) are 0.
@@ -180,5 +184,5 @@ def _weights(axis: Tensor, side: int, length: int, *, bilinear: bool = False) ->
     shares = (torch.minimum(source + 1, low + step) - torch.maximum(source, low)).clamp(min=0) / step
     centre = torch.minimum(torch.maximum(low + step / 2 - 0.5, first), last - 1)
     hats = (1 - (source - centre).abs()).clamp(min=0)
-    chosen = torch.where((step >= 1) & (not bilinear), shares, hats) * ((wanted >= 0) & (wanted < size))
+    chosen = torch.where((step >= 1) & ~bilinear, shares, hats) * ((wanted >= 0) & (wanted < size))
     return chosen.to(_precision(axis.device))
