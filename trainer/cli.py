@@ -117,7 +117,7 @@ def detector(
     run: Run,
     scenes: Scenes = [],  # noqa: B006 (typer copies it)
     packs: Packs = [],  # noqa: B006 (typer copies it)
-    architecture: Annotated[str | None, typer.Option(help="yunet_n, yunet_lean or yunet_coarse.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="yunet_n, yunet_lean, yunet_coarse or yunet_patch.")] = None,
     teacher: Annotated[
         Path | None, typer.Option(help="Version that knows landmarks and unboxed faces, and where to start from.")
     ] = None,

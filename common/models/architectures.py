@@ -10,7 +10,12 @@ from common.models.manifest import LABELS, Kind
 CLASSES: Mapping[Kind, tuple[str, ...]] = {"detector": ("face",), "classifier": LABELS}
 
 TENSOR_NAMES: Mapping[Kind, Mapping[str, str]] = {
-    "detector": {"yunet_n": "6d7fb19476811d2c", "yunet_lean": "b0a350edf04efe30", "yunet_coarse": "036ce387a5348505"},
+    "detector": {
+        "yunet_n": "6d7fb19476811d2c",
+        "yunet_lean": "b0a350edf04efe30",
+        "yunet_coarse": "036ce387a5348505",
+        "yunet_patch": "036ce387a5348505",
+    },
     "classifier": {
         "mobilenet_v2": "7a42d64504a81ddf",
         "mobilenet_v2_dense": "5184718dfa7e08cd",

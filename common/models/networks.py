@@ -137,7 +137,7 @@ class ClassifierGraph(nn.Module):
 
 
 def build_detector(architecture: str = "yunet_n") -> YuNet:
-    """Make an untrained detector: ``yunet_n`` (75,856 parameters) or ``yunet_lean`` (128,976).
+    """Make an untrained detector: ``yunet_n`` (75,856 parameters), ``yunet_lean``, ``yunet_coarse`` or ``yunet_patch``.
 
     Raises:
         ValueError: The architecture is not known.
@@ -147,8 +147,11 @@ def build_detector(architecture: str = "yunet_n") -> YuNet:
     if architecture == "yunet_lean":
         return YuNet(LeanBackbone(LeanStem(64), 64), 64)
     if architecture == "yunet_coarse":
-        return YuNet(LeanBackbone(CoarseStem(64), 64), 64)
-    raise ValueError(f"unknown detector architecture {architecture!r}; known: 'yunet_coarse', 'yunet_lean', 'yunet_n'")
+        return YuNet(LeanBackbone(CoarseStem(64, 32, 6), 64), 64)
+    if architecture == "yunet_patch":
+        return YuNet(LeanBackbone(CoarseStem(64, 16, 4), 64), 64)
+    known = "'yunet_coarse', 'yunet_lean', 'yunet_n', 'yunet_patch'"
+    raise ValueError(f"unknown detector architecture {architecture!r}; known: {known}")
 
 
 def build_classifier(architecture: str = "mobilenet_v2", dense: int = 128, dropout: float = 0.5) -> FaceClassifier:

@@ -78,17 +78,22 @@ class LeanStem(nn.Module):
 
 
 class CoarseStem(nn.Module):
-    """Reach stride 8 by a plain convolution over 6x6 px, one of 3x3 and a separable unit.
+    """Reach stride 8 by a plain convolution over 6x6 px, or 4x4, one of 3x3 and a separable unit.
 
     Stride 4 at once: nothing is computed for every second pixel, where the other stems spend most of their time. For a
-    detector that only glances (docs/adr/0055).
+    detector that only glances (docs/adr/0055, 0058).
+
+    Args:
+        width: Channels of the features.
+        inner: Channels at stride 4.
+        window: Side of what the first convolution reads, px: 6, or 4, so that no pixel is read twice.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int, window: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width // 2, 6, stride=4, padding=1)
-        self.bn1 = nn.BatchNorm2d(width // 2)
-        self.conv2 = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        self.conv1 = nn.Conv2d(3, inner, window, stride=4, padding=(window - 4) // 2)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, width, 3, stride=2, padding=1)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = SeparableUnit(width, width)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.geometry import Letterbox
-from common.images import crop
+from common.images import crop, scale
 from common.models.decode import MAX_CANDIDATES, decode, grid
 from common.models.preprocess import choose_canvas, face_crops, letterbox
 
@@ -110,6 +110,25 @@ def test_any_crop_has_its_fixed_side(box: tuple[float, float], side: float) -> N
     picture = np.full((90, 120, 3), 9, np.uint8)
     square = np.array([box[0], box[1], box[0] + side, box[1] + side], np.float32)
     assert crop(picture, square, 32).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("length", [40, 96, 150, 211, 300])
+def test_a_crop_is_scaled_as_whole_pictures_are(length: int) -> None:
+    picture = np.random.default_rng(length).integers(0, 256, (320, 330, 3), np.uint8)
+    square = np.array([10, 20, 10 + length, 20 + length], np.float32)
+    whole = scale(np.ascontiguousarray(picture[20 : 20 + length, 10 : 10 + length]), (96, 96))
+    assert np.array_equal(crop(picture, square, 96), whole)
+
+
+@pytest.mark.parametrize("corner", [-900.0, -30.0, 20.0])
+def test_a_crop_fills_its_slot_whatever_lay_there(corner: float) -> None:
+    picture = np.full((90, 120, 3), 9, np.uint8)
+    square = np.array([corner, corner, corner + 60, corner + 60], np.float32)
+    batch = np.full((3, 32, 32, 3), 7, np.uint8)
+    crop(picture, square, 32, batch[1])
+    assert np.array_equal(batch[1], crop(picture, square, 32))
+    assert set(np.unique(batch[1])) <= {0, 9}
+    assert (batch[[0, 2]] == 7).all()
 
 
 def test_no_faces_give_no_crops() -> None:

@@ -15,7 +15,7 @@ import producers
 from common.errors import TrainingError
 from common.geometry import FloatArray
 from common.images import read_picture, resize
-from common.models.focus import FocusHead
+from common.models.focus import FocusHead, SettledHead
 from common.models.manifest import bundled, load_version
 from tests.unit.test_trainer_detector import scenes, shipped
 from trainer.cli import app
@@ -145,19 +145,30 @@ def test_a_network_of_its_own_glances_for_the_detector_that_is_released(
     monkeypatch.setattr(focus, "VAL_CANVASES", 2)
     index = crowd(tmp_path)
     schedule = Schedule(epochs=1, batch=4)
-    run_detector(DetectorSettings(scenes=[index], run=tmp_path / "coarse", side=96, architecture="yunet_coarse",
+    run_detector(DetectorSettings(scenes=[index], run=tmp_path / "own", side=96, architecture="yunet_patch",
                                   teacher=bundled("detector"), schedule=schedule))  # fmt: skip
-    release_run(tmp_path / "coarse", "detector", tmp_path / "glancer", standard_notes("detector", "7", "a test"))
+    release_run(tmp_path / "own", "detector", tmp_path / "glancer", standard_notes("detector", "7", "a test"))
     run_focus(FocusSettings(scenes=[index], run=tmp_path / "run", side=256, glancer=tmp_path / "glancer",
                             schedule=schedule))  # fmt: skip
     manifest = release_focus(tmp_path / "run", tmp_path / "version", {"version": "9", "command": "c"})
     assert manifest.architecture == load_version(bundled("detector"), "detector").manifest.architecture
-    assert "yunet-coarse-mask:7:" in str(manifest.metrics["glance"])
+    assert "yunet-patch-mask:7:" in str(manifest.metrics["glance"])
     backend = open_backend("openvino", *load_models(tmp_path / "version"), BackendOptions(threads=1))
     assert isinstance(backend, OpenVinoBackend)
-    coarse = load_version(tmp_path / "glancer", "detector")
-    probe = coarse.manifest.probe
+    probe = load_version(tmp_path / "glancer", "detector").manifest.probe
     probe.check(backend.glance(probe.pixels())[..., :16], reduced=backend.reduced)
+
+
+def test_a_head_that_serves_answers_as_the_one_that_was_taught() -> None:
+    torch.manual_seed(3)
+    head, features = FocusHead(), torch.randn(2, 128, 5, 7) * 3 + 1
+    for _ in range(40):
+        head(features)
+    head.eval()
+    with torch.no_grad():
+        served, taught = SettledHead(head)(*features.chunk(2, dim=1)), head(features)
+    assert taught.std() > 0.01
+    torch.testing.assert_close(served, taught, rtol=1e-4, atol=1e-5)
 
 
 def test_a_run_of_something_else_is_no_run_of_a_focus_head(tmp_path: Path) -> None:

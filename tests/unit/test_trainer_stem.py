@@ -36,7 +36,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-CHEAPER: tuple[DetectorName, ...] = ("yunet_lean", "yunet_coarse")
+CHEAPER: tuple[DetectorName, ...] = ("yunet_lean", "yunet_coarse", "yunet_patch")
 
 
 def lesson(folder: Path, architecture: DetectorName = "yunet_lean", **more: object) -> DetectorSettings:

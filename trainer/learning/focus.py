@@ -25,7 +25,7 @@ CELL_PX = 16
 """A cell of the focus map on the whole canvas, px: stride 8 at half its size."""
 POINTED_PX = ((7.0, 40.0), (40.0, 88.0))
 """Longer side, px of the canvas, of the faces that each map is to point out; larger ones a glance sees by itself."""
-LOOKED_AT = 0.14
+LOOKED_AT = 0.16
 """Cells above are looked at."""
 BACKGROUND = 0.5
 VAL_CANVASES = 160
@@ -115,8 +115,8 @@ class FocusTask:
 
     def _logits(self, pixels: Tensor) -> Tensor:
         with torch.no_grad():
-            _, features = glance_at(self.detector, as_planes(pixels.to(self.device)))
-        logits: Tensor = self.network(features)
+            _, *features = glance_at(self.detector, as_planes(pixels.to(self.device)))
+        logits: Tensor = self.network(torch.cat(features, dim=1))
         return logits
 
 

@@ -47,8 +47,8 @@ def release_focus(run: Path, into: Path, notes: dict[str, Any]) -> Manifest:
     glancer = load_teacher(settings.glancer or folder, "detector")
     head = FocusHead(glancer.neck.width)
     fill(head, tensors, run / CHECKPOINT)
-    halve_weights(head)
     graph = GlanceGraph(glancer, head.eval()).eval()
+    halve_weights(graph)
     if settings.glancer:
         report["network"] = load_version(settings.glancer, "detector").manifest.identity
     facts = GlanceFacts(focus=LOOKED_AT, probe=make_probe(graph, (2, 96, 128, 3), block=16, every=7))
