@@ -63,8 +63,8 @@ class SettledHead(nn.Module):
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Map features before and after the neck, float (B, width, H/8, W/8) each, to what `FocusHead` answers."""
-        mixed = functional.relu(functional.conv2d(before, self.before) + functional.conv2d(after, self.after, self.bias))
-        logits: Tensor = self.say(functional.relu(self.around(mixed)))
+        mixed = functional.conv2d(before, self.before) + functional.conv2d(after, self.after, self.bias)
+        logits: Tensor = self.say(functional.relu(self.around(functional.relu(mixed))))
         return logits
 
 
