@@ -72,21 +72,20 @@ def paste(picture: Picture, canvas: Picture) -> None:
     canvas[:height, width:] = 0
 
 
-def paste_halved(picture: Picture, canvas: Picture) -> None:
-    """Shrink a picture to half into the upper left corner of a canvas and blacken the rest, in place.
+def halve(picture: Picture) -> Picture:
+    """Shrink a picture to half.
 
     Args:
-        picture: uint8, (h, w, 3); an odd last row or column is halved together with black.
-        canvas: uint8, (H, W, 3), at least half as large.
+        picture: uint8, (H, W, 3); an odd last row or column is halved together with black.
+
+    Returns:
+        uint8, (H / 2, W / 2, 3), sides rounded up.
     """
     height, width = picture.shape[:2]
     if height % 2 or width % 2:
         picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT), np.uint8)
-    height, width = picture.shape[0] // 2, picture.shape[1] // 2
-    # Written where it belongs: a copy of its own would cost a third more.
-    cv2.resize(picture, (width, height), dst=canvas[:height, :width], interpolation=cv2.INTER_LINEAR)
-    canvas[height:] = 0
-    canvas[:height, width:] = 0
+    size = (picture.shape[1] // 2, picture.shape[0] // 2)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def crop(picture: Picture, box: NDArray[np.floating], side: int, out: Picture | None = None) -> Picture:
@@ -118,7 +117,7 @@ def crop(picture: Picture, box: NDArray[np.floating], side: int, out: Picture | 
     if (columns, rows) != (side, side):
         result[:] = 0
     method = cv2.INTER_LINEAR if length <= MOST_BILINEAR * side else cv2.INTER_AREA
-    # Written where it belongs, as in `paste_halved`.
+    # Written where it belongs: a copy of its own would cost a third more.
     target = result[row : row + rows, column : column + columns]
     cv2.resize(picture[y1:y2, x1:x2], (columns, rows), dst=target, interpolation=method)
     return result

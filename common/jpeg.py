@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from common.errors import FrameRejectedError
@@ -23,6 +24,19 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 Image = NDArray[np.uint8]
+
+_COLOUR = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 
 MAX_BYTES = 4 << 20
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_PIXELS = 16, 4096, 1 << 24
@@ -106,12 +120,13 @@ def _size(view: memoryview, position: int, length: int) -> JpegInfo:
     return JpegInfo(width, height, components)
 
 
-def decode(data: bytes | memoryview, reduce: int = 1) -> Image:
+def decode(data: bytes | memoryview, reduce: int = 1, info: JpegInfo | None = None) -> Image:
     """Decode an inspected JPEG, optionally at a half, quarter or eighth of its size, which costs less.
 
     Args:
         data: A JPEG that `inspect` let pass.
         reduce: 1, 2, 4 or 8.
+        info: What `inspect` said, where it is at hand; it is read again otherwise.
 
     Returns:
         uint8, (H, W, 3), BGR; sides are the header's divided by ``reduce``, rounded up. EXIF orientation is ignored.
@@ -119,13 +134,7 @@ def decode(data: bytes | memoryview, reduce: int = 1) -> Image:
     Raises:
         FrameRejectedError: The decoder could not make a picture of it.
     """
-    flags = {
-        1: cv2.IMREAD_COLOR,
-        2: cv2.IMREAD_REDUCED_COLOR_2,
-        4: cv2.IMREAD_REDUCED_COLOR_4,
-        8: cv2.IMREAD_REDUCED_COLOR_8,
-    }[reduce]
-    return _decoded(data, flags)
+    return _decoded(data, "BGR", _least(data, reduce, info), _COLOUR[reduce])
 
 
 def decode_grey(data: bytes | memoryview, reduce: int = 1) -> Image:
@@ -137,13 +146,8 @@ def decode_grey(data: bytes | memoryview, reduce: int = 1) -> Image:
     Raises:
         FrameRejectedError: The decoder could not make a picture of it.
     """
-    flags = {
-        1: cv2.IMREAD_GRAYSCALE,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    }[reduce]
-    return _decoded(data, flags)
+    grey = _decoded(data, "GRAY", _least(data, reduce, None), _GREY[reduce])
+    return grey.reshape(grey.shape[:2])
 
 
 def encode(image: Image, quality: int = 80) -> bytes:
@@ -154,7 +158,24 @@ def encode(image: Image, quality: int = 80) -> bytes:
     return buffer.tobytes()
 
 
-def _decoded(data: bytes | memoryview, flags: int) -> Image:
+def _least(data: bytes | memoryview, reduce: int, info: JpegInfo | None) -> tuple[int, int]:
+    """Give the (width, height), px, at which to decode; 0, 0 for full size."""
+    if reduce == 1:
+        return 0, 0
+    info = info or _frame_header(memoryview(data))
+    return -(-info.width // reduce), -(-info.height // reduce)
+
+
+def _decoded(data: bytes | memoryview, colours: str, least: tuple[int, int], flags: int) -> Image:
+    try:
+        picture = simplejpeg.decode_jpeg(data, colours, min_width=least[0], min_height=least[1], strict=False)
+    except ValueError:
+        return _decoded_patiently(data, flags)
+    return np.asarray(picture, np.uint8)
+
+
+def _decoded_patiently(data: bytes | memoryview, flags: int) -> Image:
+    """Decode what some cameras send: bytes too many between markers, unusual shares of colour."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

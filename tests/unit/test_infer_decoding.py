@@ -7,6 +7,7 @@ import pytest
 
 from common import jpeg
 from common.errors import FrameRejectedError
+from common.images import halve
 from workers.infer.vision.decoding import DecodedFrame, FrameDecoder, decode_frame, reduction
 
 
@@ -61,6 +62,37 @@ def test_a_reduced_frame_remembers_its_full_size() -> None:
     assert decoded.size == (1281, 721)
     assert decoded.picture.shape == (361, 641, 3)
     assert decode_frame(a_jpeg(1281, 721), reduced=False).picture.shape == (721, 1281, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side_px", "halved"),
+    [
+        ((1280, 720), 640, True),
+        ((640, 480), 640, True),
+        ((1280, 722), 640, True),  # 361 rows: the last one is halved together with black
+        ((1920, 1080), 640, False),  # 960x540 px, to be scaled first
+        ((1280, 720), 320, False),  # too small a canvas to be glanced at
+        ((1280, 720), 1280, True),
+    ],
+)
+def test_what_will_be_glanced_at_is_made_while_the_picture_is_at_hand(
+    size: tuple[int, int], long_side_px: int, halved: bool
+) -> None:
+    stages: list[str] = []
+    decoder = FrameDecoder(1, timer=lambda stage, _seconds: stages.append(stage))
+    (frame,) = decoder.decode([a_jpeg(*size)], [long_side_px])
+    decoder.close()
+    assert isinstance(frame, DecodedFrame)
+    assert (frame.half is not None) == halved == ("resize" in stages)
+    assert frame.half is None or np.array_equal(frame.half, halve(frame.picture))
+
+
+def test_nothing_is_halved_where_nobody_glances() -> None:
+    decoder = FrameDecoder(1, halved=False)
+    (frame,) = decoder.decode([a_jpeg(1280, 720)])
+    decoder.close()
+    assert isinstance(frame, DecodedFrame)
+    assert frame.half is None
 
 
 def test_each_frame_of_a_list_is_decoded_or_refused_in_its_place() -> None:

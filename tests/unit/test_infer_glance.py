@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.geometry import FloatArray
+from common.images import halve
 from common.models.decode import DetectionBatch
 from workers.infer.vision.glance import (
     CELL_PX,
@@ -19,7 +20,7 @@ from workers.infer.vision.glance import (
     Places,
     focus_places,
     half_of,
-    halved,
+    on_half_canvases,
     plan,
     put_together,
     worth_a_glance,
@@ -227,13 +228,14 @@ def test_halving_keeps_places_and_is_black_where_there_is_no_picture() -> None:
     picture = np.zeros((479, 640, 3), np.uint8)
     picture[100:140, 200:260] = 200
     picture[478, 0] = 100
-    half = halved([picture], (640, 480))
+    half = on_half_canvases([halve(picture)], (640, 480))
     assert half.shape == (1, 256, 320, 3)
     assert (half[0, 50:70, 100:130] == 200).all()
     assert half[0, 239, 0].tolist() == [25, 25, 25]
     assert half.sum(dtype=int) == (200 * 20 * 30 + 25) * 3
     assert half_of((640, 480)) == (320, 256)
-    assert (halved([np.full((360, 500, 3), 9, np.uint8)], (640, 384))[0, :180, :250] == 9).all()
+    grey = halve(np.full((360, 500, 3), 9, np.uint8))
+    assert (on_half_canvases([grey], (640, 384))[0, :180, :250] == 9).all()
 
 
 def test_patches_are_squares_of_the_canvas_black_beyond_the_picture() -> None:

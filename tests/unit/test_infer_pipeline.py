@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 import producers
 from common import jpeg
-from common.images import Picture, resize
+from common.images import Picture, halve, resize
 from workers.backends.backend import BackendOptions, Pixels, Scores, glancing, load_models
 from workers.backends.openvino_backend import OpenVinoBackend
 from workers.backends.torch_backend import TorchBackend
@@ -205,6 +206,16 @@ def test_each_frame_is_looked_at_on_the_canvas_of_its_camera(kind: str, pipeline
     usual, small, large, again = (faces[0] for faces in found)
     assert small == again
     assert min(overlap(usual, small), overlap(usual, large)) > 0.7
+
+
+def test_a_half_that_is_at_hand_is_glanced_at(kind: str, pipeline: Make) -> None:
+    picture = resize(scene(), (640, 360))
+    plain = DecodedFrame(picture, 1280, 720)
+    (wanted,) = pipeline().look([plain])
+    assert pipeline().look([replace(plain, half=halve(picture)), plain]) == [wanted, wanted]
+    if kind == "host":
+        nothing = np.zeros((180, 320, 3), np.uint8)
+        assert pipeline().look([replace(plain, half=nothing), plain]) == [[], wanted]
 
 
 def test_a_pipeline_on_other_canvases_looks_for_pictures_of_people_on_the_usual_ones(kind: str, pipeline: Make) -> None:

@@ -79,6 +79,45 @@ def test_decoding_at_a_smaller_scale_divides_the_sides(reduce: int, shape: tuple
     assert jpeg.decode(memoryview(GOOD), reduce).shape == shape
 
 
+NATURAL = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (301, 407, 3), np.uint8), (0, 0), 2)
+
+
+@pytest.mark.parametrize("flags", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]])
+@pytest.mark.parametrize(("reduce", "scale"), [(1, ""), (2, "_2"), (4, "_4"), (8, "_8")])
+def test_pixels_are_those_that_opencv_decodes(flags: list[int], reduce: int, scale: str) -> None:
+    """Networks were taught on those, and one of the two may be asked where the other refuses."""
+    data = cv2.imencode(".jpg", NATURAL, flags)[1]
+    kind = "IMREAD_REDUCED_" if scale else "IMREAD_"
+    colour = np.asarray(cv2.imdecode(data, getattr(cv2, f"{kind}COLOR{scale}")))
+    grey = np.asarray(cv2.imdecode(data, getattr(cv2, f"{kind}GRAYSCALE{scale}")))
+    assert np.array_equal(jpeg.decode(data.tobytes(), reduce), colour)
+    assert np.array_equal(jpeg.decode(data.tobytes(), reduce, jpeg.inspect(data.tobytes())), colour)
+    assert np.array_equal(jpeg.decode_grey(data.tobytes(), reduce), grey)
+
+
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_a_frame_with_bytes_too_many_between_its_markers_is_decoded_all_the_same(reduce: int) -> None:
+    tables = GOOD.index(b"\xff\xc4")
+    odd = GOOD[:tables] + bytes(7) + GOOD[tables:]
+    assert jpeg.inspect(odd) == jpeg.JpegInfo(64, 48, 3)
+    assert np.array_equal(jpeg.decode(odd, reduce), jpeg.decode(GOOD, reduce))
+
+
+def test_a_frame_whose_picture_ends_early_is_decoded_as_far_as_it_goes() -> None:
+    data = cv2.imencode(".jpg", NATURAL)[1].tobytes()
+    cut = data[: len(data) // 2] + b"\xff\xd9"
+    top = jpeg.decode(data)[:80]
+    assert np.array_equal(jpeg.decode(cut)[:80], top)
+
+
+def test_what_no_decoder_makes_a_picture_of_is_refused() -> None:
+    without_tables = GOOD.replace(b"\xff\xdb", b"\xff\xe5")
+    assert jpeg.inspect(without_tables) == jpeg.JpegInfo(64, 48, 3)
+    with pytest.raises(FrameRejectedError) as caught:
+        jpeg.decode(without_tables)
+    assert caught.value.reason == "decode"
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, len(GOOD)))
 def test_the_guard_survives_any_bytes(noise: bytes, cut: int) -> None:

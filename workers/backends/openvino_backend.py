@@ -23,6 +23,7 @@ from workers.backends.backend import (
     no_detections,
 )
 from workers.backends.compiled import CompiledCache
+from workers.backends.openvino_answers import PLANES
 from workers.backends.openvino_graph import REWRITES, simplify
 
 # Measured (ADR 50, 53): large canvases one by one are as fast as four at once, and each size of batch keeps activations
@@ -61,7 +62,7 @@ class OpenVinoBackend:
         if classifier.manifest.quick is not None:
             self._sources["quick"] = Source.of(classifier, "quick")
             self._classify_pieces = CLASSIFY_PIECES_LEFT
-        self._requests: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._requests: dict[tuple[str, tuple[int, ...]], tuple[Any, bool]] = {}
         self._load_late = options.load_late
         self._cache = CompiledCache(options.cache_dir, self._machine())
 
@@ -115,27 +116,31 @@ class OpenVinoBackend:
                 network(np.zeros(shape, np.uint8))
 
     def _run(self, kind: str, pixels: Pixels, pieces: Sequence[int], least_full: float = 1.0) -> Scores:
-        answers = []
-        start = 0
+        answers, in_planes, start = np.empty(0, np.float32), False, 0
         while start < len(pixels):
             left = len(pixels) - start
             piece = next(size for size in pieces if size * least_full <= left)
             part = np.ascontiguousarray(pixels[start : start + piece])
             if piece > left:
                 part = np.concatenate([part, np.zeros((piece - left, *part.shape[1:]), np.uint8)])
-            request = self._request(kind, part.shape)
+            request, in_planes = self._request(kind, part.shape)
             # By way of tensors that share memory: calling the network itself costs a twentieth of a glance more.
             request.set_input_tensor(openvino.Tensor(part, shared_memory=True))
             request.infer()
             # The request's own output buffer is reused by the next call, hence the copy.
-            answers.append(np.array(request.get_output_tensor().data[: min(piece, left)], np.float32))
+            answer = request.get_output_tensor().data[: min(piece, left)]
+            if not start:
+                answers = np.empty((len(pixels), *answer.shape[1:]), np.float32)
+            answers[start : start + len(answer)] = answer
             start += piece
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return answers.swapaxes(1, 2) if in_planes else answers
 
-    def _request(self, kind: str, shape: tuple[int, ...]) -> Any:
+    def _request(self, kind: str, shape: tuple[int, ...]) -> tuple[Any, bool]:
+        """Give what computes a network, and whether its answers come in planes."""
         request = self._requests.get((kind, shape))
         if request is None:
-            request = self._compile(kind, shape).create_infer_request()
+            network = self._compile(kind, shape)
+            request = network.create_infer_request(), PLANES in network.output(0).get_names()
             self._requests[kind, shape] = request
         return request
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
 from common import jpeg
 from common.errors import FrameRejectedError
 from common.images import Picture
-from workers.infer.vision.canvas import LONG_SIDE_PX
+from workers.infer.vision.canvas import LONG_SIDE_PX, canvases_of
+from workers.infer.vision.glance import ready_half
 from workers.infer.vision.readable import Readable
 from workers.infer.vision.timing import StageTimer, no_timer
 
@@ -42,12 +43,14 @@ class DecodedFrame:
         width: Full width, px, by the JPEG's own header.
         height: Full height, px.
         long_side_px: Long side of the canvas on which faces are looked for, px.
+        half: The picture at half its size, if it was made already.
     """
 
     picture: Picture
     width: int
     height: int
     long_side_px: int = LONG_SIDE_PX
+    half: Picture | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +81,7 @@ def decode_frame(
     info = jpeg.inspect(data)
     guarded = perf_counter()
     timer("guard", guarded - began)
-    picture = jpeg.decode(data, reduction(info.width, info.height, long_side_px) if reduced else 1)
+    picture = jpeg.decode(data, reduction(info.width, info.height, long_side_px) if reduced else 1, info)
     timer("decode", perf_counter() - guarded)
     return DecodedFrame(picture, info.width, info.height, long_side_px)
 
@@ -98,13 +101,16 @@ class FrameDecoder:
     Args:
         threads: Frames decoded at the same time.
         reduced: See `decode_frame`.
-        timer: See `decode_frame`; called from several threads.
+        halved: Whether to make what a glance looks at while the picture is at hand, see `ready_half`.
+        timer: See `decode_frame`, and ``resize``; called from several threads.
     """
 
-    def __init__(self, threads: int = 2, *, reduced: bool = True, timer: StageTimer = no_timer) -> None:
+    def __init__(
+        self, threads: int = 2, *, reduced: bool = True, halved: bool = True, timer: StageTimer = no_timer
+    ) -> None:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._reduced = reduced
+        self._reduced, self._halved = reduced, halved
         self._timer = timer
 
     def decode(
@@ -126,6 +132,15 @@ class FrameDecoder:
 
     def _one(self, data: bytes, long_side_px: int) -> DecodedFrame | FrameRejectedError:
         try:
-            return decode_frame(data, long_side_px, reduced=self._reduced, timer=self._timer)
+            frame = decode_frame(data, long_side_px, reduced=self._reduced, timer=self._timer)
         except FrameRejectedError as error:
             return error
+        return self._with_half(frame) if self._halved else frame
+
+    def _with_half(self, frame: DecodedFrame) -> DecodedFrame:
+        began = perf_counter()
+        half = ready_half(frame.picture, canvases_of(frame.long_side_px))
+        if half is None:
+            return frame
+        self._timer("resize", perf_counter() - began)
+        return replace(frame, half=half)

@@ -37,6 +37,10 @@ class DeviceFrame:
         return fetched
 
     @property
+    def half(self) -> None:
+        """None: on a device pictures are halved where they are wanted so."""
+
+    @property
     def whole(self) -> bool:
         """Whether the picture is full size."""
         return bool(self.pixels.shape[2] == self.width)

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.geometry import FloatArray
-from common.images import Picture, paste_halved
+from common.geometry import FloatArray, Letterbox
+from common.images import Picture, halve, paste
 from common.models.decode import DetectionBatch
+from common.models.preprocess import choose_canvas
 from common.models.suppression import suppress_overlaps
+from workers.infer.vision.canvas import Canvases
 from workers.infer.vision.patches import PATCH_PX, Corner, most_patches, patches_over, uncut
 
 LEAST_SCORE = 0.2
@@ -86,21 +88,39 @@ def half_of(canvas: tuple[int, int]) -> tuple[int, int]:
     return _half(canvas[0]), _half(canvas[1])
 
 
-def halved(pictures: Sequence[Picture], canvas: tuple[int, int]) -> NDArray[np.uint8]:
-    """Show canvases at half their size, black below and right where that is no multiple of 32.
+def ready_half(picture: Picture, canvases: Canvases) -> Picture | None:
+    """Give what will be glanced at of a picture that lies on its canvas as it is; None for any other.
+
+    To be asked while the picture is still in the processor's cache: halving it takes half the time then.
 
     Args:
-        pictures: Each uint8, (h, w, 3), BGR, as it lies in the upper left corner of its canvas.
+        picture: uint8, (H, W, 3), BGR.
+        canvases: (width, height), px, of which it gets one.
+
+    Returns:
+        uint8, (H / 2, W / 2, 3), BGR, sides rounded up.
+    """
+    size = (picture.shape[1], picture.shape[0])
+    canvas = choose_canvas(size, canvases)
+    fit = Letterbox.fit(size, canvas)
+    return halve(picture) if worth_a_glance(canvas) and (fit.width, fit.height) == size else None
+
+
+def on_half_canvases(halves: Sequence[Picture], canvas: tuple[int, int]) -> NDArray[np.uint8]:
+    """Show pictures on canvases of half the size, black below and right where that is no multiple of 32.
+
+    Args:
+        halves: Each uint8, (h, w, 3), BGR, half of what lies in the upper left corner of its canvas.
         canvas: (width, height), px, multiples of 32.
 
     Returns:
         uint8, (B, H, W, 3), BGR; H and W multiples of 32.
     """
     width, height = half_of(canvas)
-    half = np.empty((len(pictures), height, width, 3), np.uint8)
-    for picture, target in zip(pictures, half, strict=True):
-        paste_halved(picture, target)
-    return half
+    together = np.empty((len(halves), height, width, 3), np.uint8)
+    for half, target in zip(halves, together, strict=True):
+        paste(half, target)
+    return together
 
 
 def plan(found: DetectionBatch, focus: Places, canvas: tuple[int, int]) -> Glance:

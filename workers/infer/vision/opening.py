@@ -47,7 +47,9 @@ def decoder_for(backend: Backend, infer: InferSettings, metrics: InferMetrics) -
     Where the device cannot decode, the CPU does; one log line says why.
     """
     if not getattr(backend, "on_device", False):
-        return FrameDecoder(infer.decode_threads, reduced=infer.reduced_decoding, timer=metrics.time_stage)
+        return FrameDecoder(
+            infer.decode_threads, reduced=infer.reduced_decoding, halved=infer.glance, timer=metrics.time_stage
+        )
     from workers.backends.torch_lane import Lane
     from workers.infer.vision.devicedecoder import DecodingNotes, DeviceDecoder
 

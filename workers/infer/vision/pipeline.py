@@ -102,17 +102,20 @@ class FacePipeline:
         Raises:
             ValueError: A picture has another shape or type, or ``sizes`` another length; nothing was computed.
         """
-        return self._read(pictures, check_pictures(pictures, sizes), [self._settings.canvases] * len(pictures))
+        full, canvases = check_pictures(pictures, sizes), [self._settings.canvases] * len(pictures)
+        return self._read([(picture, None) for picture in pictures], full, canvases)
 
     def look(self, frames: Sequence[Readable]) -> list[list[Face]]:
         """Find and classify the faces of decoded frames, each on a canvas of its own long side; else as `read`."""
         pictures, sizes = [frame.picture for frame in frames], [frame.size for frame in frames]
-        return self._read(pictures, check_pictures(pictures, sizes), [canvases_of(f.long_side_px) for f in frames])
+        full, canvases = check_pictures(pictures, sizes), [canvases_of(f.long_side_px) for f in frames]
+        return self._read([(f.picture, f.half) for f in frames], full, canvases)
 
     def _read(
-        self, pictures: Sequence[Picture], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
+        self, shown: Sequence[_Shown], full: Sequence[tuple[int, int]], canvases: Sequence[Canvases]
     ) -> list[list[Face]]:
-        found = self._detect(pictures, canvases, self._min_score, glance=True)
+        pictures = [picture for picture, _ in shown]
+        found = self._detect(shown, canvases, self._min_score, glance=True)
         began = perf_counter()
         crops = [face_crops(p, d.boxes, self._side, self._margin) for p, d in zip(pictures, found, strict=True)]
         together = np.concatenate(crops) if crops else np.empty((0, self._side, self._side, 3), np.uint8)
@@ -137,7 +140,8 @@ class FacePipeline:
         Returns:
             One for each picture, in px of the picture.
         """
-        return self._detect(pictures, [CANVASES] * len(pictures), min_score, glance=False)
+        shown = [(picture, None) for picture in pictures]
+        return self._detect(shown, [CANVASES] * len(pictures), min_score, glance=False)
 
     @property
     def min_score(self) -> float:
@@ -183,24 +187,28 @@ class FacePipeline:
         self._verdicts.spend(np.full((faces, self._side, self._side, 3), 90, np.uint8))
 
     def _detect(
-        self, pictures: Sequence[Picture], canvases: Sequence[Canvases], min_score: float, *, glance: bool
+        self, shown: Sequence[_Shown], canvases: Sequence[Canvases], min_score: float, *, glance: bool
     ) -> list[Detections]:
         """Give each picture's faces in the picture's own pixels."""
         groups: dict[tuple[int, int], list[int]] = {}
-        for index, (picture, allowed) in enumerate(zip(pictures, canvases, strict=True)):
+        for index, ((picture, _), allowed) in enumerate(zip(shown, canvases, strict=True)):
             canvas = choose_canvas((picture.shape[1], picture.shape[0]), allowed)
             groups.setdefault(canvas, []).append(index)
         self._used |= groups.keys()
         found: dict[int, Detections] = {}
         for canvas, indices in groups.items():
             began = perf_counter()
-            fits = [fitted(pictures[index], canvas) for index in indices]
+            fits = [fitted(shown[index][0], canvas) for index in indices]
             self._timer("resize", perf_counter() - began)
-            search = self._first if glance and self._first and worth_a_glance(canvas) else self._search
-            there = search.faces([scaled for scaled, _ in fits], canvas, min_score)
+            scaled = [picture for picture, _ in fits]
+            if glance and self._first and worth_a_glance(canvas):
+                halves = [shown[index][1] for index in indices]
+                there = self._first.faces(scaled, canvas, min_score, halves)
+            else:
+                there = self._search.faces(scaled, canvas, min_score)
             for index, (_, fit), faces in zip(indices, fits, there, strict=True):
                 found[index] = in_picture(faces, fit, self._settings.max_faces)
-        return [found[index] for index in range(len(pictures))]
+        return [found[index] for index in range(len(shown))]
 
 
 def check_pictures(pictures: Sequence[Picture], sizes: Sequence[tuple[int, int]] | None) -> Sequence[tuple[int, int]]:
@@ -238,3 +246,7 @@ def blur_of(crops: NDArray[np.uint8], margin: float) -> FloatArray:
         return np.empty(0, np.float32)
     variance: FloatArray = laplacian.var(axis=(1, 2), dtype=np.float32)
     return variance * np.float32(blur_scale(crops.shape[1]))
+
+
+_Shown = tuple[Picture, Picture | None]
+"""A picture, and its half if that is at hand: only of one that lies on its canvas as it is."""

@@ -15,6 +15,10 @@ class Readable(Protocol):
         """The pixels on the host: uint8, (H, W, 3), BGR; full size, or a half or quarter of it."""
 
     @property
+    def half(self) -> Picture | None:
+        """The same at half its size, see `common.images.halve`, where it was made already."""
+
+    @property
     def whole(self) -> bool:
         """Whether the picture is as large as the frame."""
 

@@ -8,11 +8,19 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from common.images import Picture, paste
+from common.images import Picture, halve, paste
 from common.models.decode import COLUMNS, STRIDES, DetectionBatch, Detections, decode_batch
 from common.models.manifest import ModelVersion
 from workers.backends.backend import Backend, Glancing, glancing
-from workers.infer.vision.glance import LEAST_SCORE, Glance, focus_places, half_of, halved, plan, put_together
+from workers.infer.vision.glance import (
+    LEAST_SCORE,
+    Glance,
+    focus_places,
+    half_of,
+    on_half_canvases,
+    plan,
+    put_together,
+)
 from workers.infer.vision.patches import PATCH_PX, cut
 from workers.infer.vision.timing import StageTimer, no_timer
 
@@ -88,12 +96,19 @@ class GlancingSearch:
         """Prepare for glances at these canvases, (width, height) px, and for batches of up to ``batch``."""
         self._backend.warm_up_glance(sorted({half_of(canvas) for canvas in canvases}), batch)
 
-    def faces(self, pictures: Sequence[Picture], canvas: tuple[int, int], min_score: float) -> list[Detections]:
+    def faces(
+        self,
+        pictures: Sequence[Picture],
+        canvas: tuple[int, int],
+        min_score: float,
+        halves: Sequence[Picture | None] | None = None,
+    ) -> list[Detections]:
         """Find faces as `FaceSearch.faces` does; canvases must be worth a glance.
 
         The patches of all canvases are looked at in one call, the canvases that are full of places in another.
+        ``halves`` holds the pictures at half their size, see `common.images.halve`, where they are at hand.
         """
-        half = self._halved(pictures, canvas)
+        half = self._halved(pictures, halves or [None] * len(pictures), canvas)
         glance = self._glance(half, canvas, min(LEAST_SCORE, min_score))
         looks = self._looks(pictures, half, glance, min_score)
         began = perf_counter()
@@ -110,12 +125,15 @@ class GlancingSearch:
     def spend(self, canvases: Canvases) -> None:
         """Compute what canvases usually take: a glance at each, and a quarter of them in patches."""
         canvas = (canvases.shape[2], canvases.shape[1])
-        self._backend.glance(halved(list(canvases), canvas))
+        self._backend.glance(on_half_canvases([halve(picture) for picture in canvases], canvas))
         self._search.spend(canvases[: -(-len(canvases) // 4)])
 
-    def _halved(self, pictures: Sequence[Picture], canvas: tuple[int, int]) -> Canvases:
+    def _halved(
+        self, pictures: Sequence[Picture], halves: Sequence[Picture | None], canvas: tuple[int, int]
+    ) -> Canvases:
         began = perf_counter()
-        half = halved(pictures, canvas)
+        ready = [halve(picture) if half is None else half for picture, half in zip(pictures, halves, strict=True)]
+        half = on_half_canvases(ready, canvas)
         self._timer("resize", perf_counter() - began)
         return half
 
