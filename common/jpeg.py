@@ -40,6 +40,8 @@ _GREY = {
 
 MAX_BYTES = 4 << 20
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_PIXELS = 16, 4096, 1 << 24
+_TAIL_BYTES = 64
+"""The end marker must be among the last ones; some cameras send a few more behind it."""
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SOF_OTHER = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
 
@@ -69,26 +71,48 @@ def inspect(data: bytes | memoryview) -> JpegInfo:
         FrameRejectedError: Empty, too large, no JPEG, a broken header, sides outside 16–4096 px, more than 16 Mpx,
             neither grey nor colour, neither baseline nor progressive, or cut off before its end marker.
     """
-    view = memoryview(data)
+    return _judged(memoryview(data))[0]
+
+
+class Inspector:
+    """Inspects the JPEGs of one camera: most send the same header with every picture, and it is read only once."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._info = JpegInfo(0, 0, 0)
+
+    def inspect(self, data: bytes) -> JpegInfo:
+        """Do what `inspect` does."""
+        if self._head and data.startswith(self._head) and len(data) <= MAX_BYTES:
+            if data.find(b"\xff\xd9", max(0, len(data) - _TAIL_BYTES)) < 0:
+                raise FrameRejectedError("truncated", "no end marker")
+            return self._info
+        self._info, end = _judged(memoryview(data))
+        self._head = data[:end]
+        return self._info
+
+
+def _judged(view: memoryview) -> tuple[JpegInfo, int]:
+    """Inspect a JPEG, and say where the part ends from which its size is known."""
     if not view.nbytes:
         raise FrameRejectedError("empty", "no bytes")
     if view.nbytes > MAX_BYTES:
         raise FrameRejectedError("too_big", f"{view.nbytes} bytes, at most {MAX_BYTES}")
     if bytes(view[:3]) != b"\xff\xd8\xff":
         raise FrameRejectedError("magic", "does not start like a JPEG")
-    info = _frame_header(view)
+    info, end = _frame_header(view)
     if not (MIN_SIDE_PX <= info.width <= MAX_SIDE_PX and MIN_SIDE_PX <= info.height <= MAX_SIDE_PX):
         raise FrameRejectedError("dimensions", f"{info.width}x{info.height}, sides must be 16 to 4096")
     if info.width * info.height > MAX_PIXELS:
         raise FrameRejectedError("dimensions", f"{info.width}x{info.height} has more than 16 Mpx")
     if info.components not in (1, 3):
         raise FrameRejectedError("components", f"{info.components} components, must be 1 or 3")
-    if b"\xff\xd9" not in bytes(view[-64:]):
+    if b"\xff\xd9" not in bytes(view[-_TAIL_BYTES:]):
         raise FrameRejectedError("truncated", "no end marker")
-    return info
+    return info, end
 
 
-def _frame_header(view: memoryview) -> JpegInfo:
+def _frame_header(view: memoryview) -> tuple[JpegInfo, int]:
     position = 2
     while position + 4 <= view.nbytes:
         if view[position] != 0xFF:
@@ -104,7 +128,7 @@ def _frame_header(view: memoryview) -> JpegInfo:
         if marker in _SOF_OTHER:
             raise FrameRejectedError("process", f"coding process SOF{marker - 0xC0} is not baseline or progressive")
         if marker in (0xC0, 0xC1, 0xC2):
-            return _size(view, position, length)
+            return _size(view, position, length), position + 10
         if marker in (0xD9, 0xDA) or length < 2:
             break
         position += 2 + length
@@ -162,7 +186,7 @@ def _least(data: bytes | memoryview, reduce: int, info: JpegInfo | None) -> tupl
     """Give the (width, height), px, at which to decode; 0, 0 for full size."""
     if reduce == 1:
         return 0, 0
-    info = info or _frame_header(memoryview(data))
+    info = info or _frame_header(memoryview(data))[0]
     return -(-info.width // reduce), -(-info.height // reduce)
 
 

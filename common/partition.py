@@ -30,6 +30,12 @@ def partition_of(camera: str, partitions: int) -> int:
     return max(range(partitions), key=lambda number: _weight(camera, number))
 
 
+@functools.lru_cache(maxsize=1 << 16)
+def _frames_key(prefix: str, partitions: int, camera: str) -> str:
+    """Name a camera's stream once: this is asked for every frame."""
+    return f"{prefix}:{{p{partition_of(camera, partitions):02d}}}:f:{camera}"
+
+
 def _weight(camera: str, number: int) -> bytes:
     return hashlib.blake2b(f"{number}\x00{camera}".encode(), digest_size=8).digest()
 
@@ -57,7 +63,7 @@ class Keys:
 
     def frames(self, camera: str) -> str:
         """Name the stream that carries a camera's frames (frames endpoint)."""
-        return f"{self._tag(self.partition_of(camera))}:f:{camera}"
+        return _frames_key(self.prefix, self.partitions, camera)
 
     def camera_of(self, frames_key: str) -> str:
         """Give back the camera of a frames key; the key, not the payload, says whose frame it is."""

@@ -53,6 +53,6 @@ def traceparent_of(camera: str, session: int, seq: int, ratio: float = 0.0) -> s
         ratio: Share of frames, 0 to 1, that are flagged as sampled, by the same rule as OpenTelemetry's
             ``TraceIdRatioBased``. Unsampled says only that nothing was recorded here: who comes later may decide anew.
     """
-    digest = hashlib.blake2b(f"{camera}|{session}|{seq}".encode(), digest_size=24).digest()
-    sampled = ratio > 0 and int.from_bytes(digest[8:16]) < ratio * _LOW_BITS
-    return f"00-{digest[:16].hex()}-{digest[16:].hex()}-{'01' if sampled else '00'}"
+    name = hashlib.blake2b(f"{camera}|{session}|{seq}".encode(), digest_size=24).hexdigest()
+    sampled = ratio > 0 and int(name[16:32], 16) < ratio * _LOW_BITS
+    return f"00-{name[:32]}-{name[32:]}-{'01' if sampled else '00'}"

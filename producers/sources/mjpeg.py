@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections import deque
+from collections.abc import Callable
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from urllib.error import HTTPError, URLError
@@ -21,6 +22,7 @@ from producers.sources.source import Arrivals, SourceFrame, SourceSettings
 
 _CHUNK_BYTES = 64 << 10
 _PATIENCE_S = 0.5
+_Inspect = Callable[[bytes], jpeg.JpegInfo]
 
 
 class HttpAnswer:
@@ -92,6 +94,7 @@ class MjpegSource:
             answer.close()
             raise NotAVideoError("source: a multipart answer without a boundary")
         self._parser = MultipartParser(answer.boundary, jpeg.MAX_BYTES)
+        self._inspector = jpeg.Inspector()
         self._untouched = False
         self._socket: socket.socket | None = None
         self._awaited = 1
@@ -149,7 +152,7 @@ class MjpegSource:
             self._socket.close()
 
     def _frame(self, at: float, body: bytes) -> SourceFrame:
-        frame = frame_of(body, at, self._width)
+        frame = frame_of(body, at, self._width, self._inspector.inspect)
         self._untouched = frame.jpeg is not None
         return frame
 
@@ -173,15 +176,16 @@ class MjpegSource:
                 self._waiting.append((now, body))
 
 
-def frame_of(data: bytes, at: float, width: int) -> SourceFrame:
+def frame_of(data: bytes, at: float, width: int, inspect: _Inspect = jpeg.inspect) -> SourceFrame:
     """Make a frame of a JPEG: untouched where it is at most ``width`` px wide, else decoded and scaled.
 
     Raises:
         FrameRejectedError: It is none, or may not be decoded.
     """
-    info = jpeg.inspect(data)
+    info = inspect(data)
     if info.width <= width:
         return SourceFrame(at, info.width, info.height, jpeg=data)
-    image = jpeg.decode(data, reduce=next((factor for factor in (8, 4, 2) if info.width // factor >= width), 1))
+    reduce = next((factor for factor in (8, 4, 2) if info.width // factor >= width), 1)
+    image = jpeg.decode(data, reduce, info)
     image = picture.fit(image, width)  # here, so that nobody holds the larger one while it waits
     return SourceFrame(at, image.shape[1], image.shape[0], image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from common.errors import FrameRejectedError
 
 PICTURE = np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8)
 GOOD = jpeg.encode(PICTURE)
+LARGER = jpeg.encode(np.repeat(PICTURE, 2, axis=1))
+GREY = cv2.imencode(".jpg", PICTURE[..., 0])[1].tobytes()
 
 
 def claiming(width: int, height: int, *, marker: int = 0xC0, precision: int = 8, components: int = 3) -> bytes:
@@ -116,6 +119,32 @@ def test_what_no_decoder_makes_a_picture_of_is_refused() -> None:
     with pytest.raises(FrameRejectedError) as caught:
         jpeg.decode(without_tables)
     assert caught.value.reason == "decode"
+
+
+def verdict(inspect: Callable[[bytes], jpeg.JpegInfo], data: bytes) -> jpeg.JpegInfo | str:
+    try:
+        return inspect(data)
+    except FrameRejectedError as error:
+        return error.reason
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([GOOD, LARGER, GREY]), st.integers(0, 900), st.binary(max_size=3))))
+def test_an_inspector_that_knows_a_camera_s_header_judges_as_one_that_reads_it(
+    pictures: list[tuple[bytes, int, bytes]],
+) -> None:
+    """Pictures of several sizes, whole, with bytes changed anywhere in the first 900, or cut off."""
+    inspector = jpeg.Inspector()
+    for good, at, change in pictures:
+        changed = good[:at] + change + good[at + len(change) :]
+        for data in (good, changed, good, good[:at], good[:-90], good + bytes(100)):
+            assert verdict(inspector.inspect, data) == verdict(jpeg.inspect, data)
+
+
+def test_a_known_header_does_not_let_a_file_pass_that_is_too_large() -> None:
+    inspector = jpeg.Inspector()
+    assert inspector.inspect(GOOD) == jpeg.JpegInfo(64, 48, 3)
+    assert verdict(inspector.inspect, GOOD + bytes(5 << 20)) == "too_big"
 
 
 @settings(max_examples=300, deadline=None)

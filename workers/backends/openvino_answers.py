@@ -1,7 +1,7 @@
-"""The end of a detector in fewer steps: its graph leaves logits and focus apart, and here they become one table.
+"""The end of a detector in fewer steps: its answers stay in planes, one for each column of its table.
 
-Exported graphs cut the logits into columns, turn two of them into a score, and put all columns together again. The
-library does that value by value: a tenth of a glance.
+Exported graphs turn planes into a table, cut that into columns, make a score of two of them, and put all together
+again. The library does that value by value: a tenth of a glance in bfloat16.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import openvino.opset13 as ops
 from workers.backends.openvino_nodes import constant_of, number_of, replace
 
 PLANES = "planes"
+"""Name of the output of a graph whose answers stayed in planes, (B, columns, N)."""
 _COLUMNS = 16
 
 
