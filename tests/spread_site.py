@@ -9,13 +9,12 @@ from pathlib import Path
 
 from common.broker.client import Client, call, connect
 from common.broker.embedded.brokers import EmbeddedBroker, EmbeddedPair
-from common.broker.embedded.serverprocess import free_port
 from common.errors import BrokerError
 from maskwatch.rights import ENDPOINTS, ROLES, Endpoint, Topology
 from maskwatch.rights.secretfolder import fill
 from maskwatch.rights.topology import Form
 from tests.secured_site import RECEIVERS, SecuredSite
-from tests.topologies import cluster_node, form_cluster, port_of, replication_of, sentinels
+from tests.topologies import cluster_node, form_cluster, port_of, quiet_port, replication_of, sentinels
 from tests.waiting import until
 
 ROOT_PASSWORD = "root-of-the-test"
@@ -106,7 +105,7 @@ def _watched(site: SpreadSite, endpoint: Endpoint) -> list[EmbeddedBroker]:
     found: list[EmbeddedBroker] = []
     for number in range(SERVERS):
         persist = endpoint == "state"
-        one = EmbeddedBroker(site.folder, persist=persist, name=f"{endpoint}{number}", port=free_port())
+        one = EmbeddedBroker(site.folder, persist=persist, name=f"{endpoint}{number}", port=quiet_port())
         one.settings = (f"replicaof 127.0.0.1 {port_of(found[0])}",) if found else ()
         found.append(one)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +11,21 @@ from pathlib import Path
 from common.broker.client import Client, call, connect
 from common.broker.embedded.brokers import EmbeddedBroker
 from common.broker.embedded.program import find_server
-from common.broker.embedded.serverprocess import free_port
+from common.broker.embedded.serverprocess import taken
 from common.errors import BrokerError
 from tests.waiting import until
 
 SLOTS = 16384
+_PORTS = range(15_000, 32_000)
+_given: set[int] = set()
+
+
+def quiet_port() -> int:
+    """Find a port that nobody uses and that the system gives to no connection by itself: it is bound only later."""
+    while (port := random.choice(_PORTS)) in _given or taken(port):
+        pass
+    _given.add(port)
+    return port
 
 
 def port_of(server: EmbeddedBroker) -> int:
@@ -24,8 +35,8 @@ def port_of(server: EmbeddedBroker) -> int:
 
 def cluster_node(folder: Path, name: str, *settings: str, persist: bool = True) -> EmbeddedBroker:
     """Describe a node that is not yet part of a cluster."""
-    node = EmbeddedBroker(folder, persist=persist, name=name, port=free_port())
-    node.settings = ("cluster-enabled yes", f"cluster-port {free_port()}", *settings)
+    node = EmbeddedBroker(folder, persist=persist, name=name, port=quiet_port())
+    node.settings = ("cluster-enabled yes", f"cluster-port {quiet_port()}", *settings)
     return node
 
 
@@ -57,7 +68,7 @@ def sentinels(folder: Path, watched: Mapping[str, int], settings: Sequence[str],
         for number in range(count):
             home = folder / f"sentinel{number}"
             home.mkdir()
-            ports.append(free_port())
+            ports.append(quiet_port())
             lines = [f"bind 127.0.0.1\nport {ports[-1]}\ndir {home}"]
             lines += [f"sentinel monitor {name} 127.0.0.1 {port} {count // 2 + 1}" for name, port in watched.items()]
             lines += dict.fromkeys(line.replace("{service}", name) for name in watched for line in settings)
