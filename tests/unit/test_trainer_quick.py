@@ -16,9 +16,12 @@ from common.errors import TrainingError
 from common.models.manifest import bundled, load_version
 from common.models.networks import ClassifierGraph, build_classifier
 from trainer.cli import app
+from trainer.faces.augment import CropPlan
+from trainer.faces.cuts import PATCH_MARGIN, CutFace, FaceSet, gather
 from trainer.learning.checkpoint import NAME
+from trainer.learning.classifier import ClassifierTask, crops_of
 from trainer.release.quick import release_quick, take_double
-from trainer.settings import ClassifierSettings
+from trainer.settings import ClassifierSettings, Schedule
 from workers.backends.backend import BackendOptions, load_models, open_backend
 from workers.backends.openvino_backend import OpenVinoBackend
 
@@ -51,6 +54,33 @@ def test_a_network_that_takes_twice_the_side_answers_as_it_did_on_means_of_four(
         before = network(functional.avg_pool2d(crops, 2))
         take_double(network)
         assert torch.allclose(network(crops), before, atol=1e-4)
+
+
+def faces(count: int) -> FaceSet:
+    """Blotchy faces, each second one for validation."""
+    random = np.random.default_rng(4)
+    blotches = random.integers(0, 256, (count, 20, 20, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    nowhere = np.full((5, 2), np.nan, np.float32)
+    cut = [CutFace(patch, 60.0, nowhere, n % 3, "own", n % 4 > 1, detected=True) for n, patch in enumerate(blotches)]
+    return gather(cut)
+
+
+@pytest.mark.parametrize(("side", "cut_side"), [(SIDE // 2, SIDE), (SIDE // 3, SIDE), (SIDE - 16, SIDE - 16)])
+def test_who_is_asked_first_learns_from_means_of_the_crops_that_its_teacher_sees(
+    tmp_path: Path, side: int, cut_side: int
+) -> None:
+    settings = ClassifierSettings(
+        run=tmp_path, architecture="resnet_tiny", side=side, teacher=TEACHER, schedule=Schedule(batch=4)
+    )
+    task = ClassifierTask(build_classifier("resnet_tiny"), faces(24), settings, torch.device("cpu"))
+    pixels, labels = next(iter(task.batches(0)))
+    assert pixels.shape == (4, cut_side, cut_side, 3)
+    assert torch.isfinite(task.loss((pixels, labels)))
+    assert task.val_crops.shape == (12, side, side, 3)
+    plain = crops_of(task.val_faces, CropPlan(cut_side, settings.margin, PATCH_MARGIN))
+    factor = cut_side // side
+    means = plain.reshape(12, side, factor, side, factor, 3).mean(axis=(2, 4))
+    assert np.abs(task.val_crops - means).max() <= 0.5
 
 
 def test_a_run_becomes_a_version_of_its_teacher_that_can_be_asked_quickly(tmp_path: Path) -> None:

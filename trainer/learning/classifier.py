@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from common.errors import TrainingError
+from common.images import resize
 from common.models.manifest import LABELS, load_version
 from common.models.networks import ClassifierGraph, FaceClassifier
 from trainer.faces.augment import CropPlan, plain_crop, training_crop
@@ -49,15 +50,26 @@ class ClassifierTask:
         there = [LABELS[index] for index in np.unique(self.train_faces.labels)]
         if len(there) < 2:
             raise TrainingError(f"only {there[0]!r} among the training faces; two classes at least are needed")
-        self.plan = CropPlan(settings.side, settings.margin, PATCH_MARGIN, settings.drawn_masks, settings.augment)
         self._right = self._seen = 0
         self.doubted: list[str] = []
         self.teacher: Any = None
+        cut_side = settings.side
         if settings.teacher is not None and settings.teacher_share:
             self.teacher = load_teacher(settings.teacher, "classifier").to(device, memory_format=torch.channels_last)
             self.teacher_side = load_version(settings.teacher, "classifier").classifier_input.side
+            # Who will be asked before its teacher is shown the teacher's crops, each few pixels as their mean.
+            cut_side = self.teacher_side if self.teacher_side % settings.side == 0 else settings.side
+        self.plan = CropPlan(cut_side, settings.margin, PATCH_MARGIN, settings.drawn_masks, settings.augment)
         self.weights = self.weigh(np.ones(len(self.train_faces.labels), bool))
-        self.val_crops = crops_of(self.val_faces, self.plan)
+        self.val_crops = self.plain_crops(self.val_faces)
+
+    def plain_crops(self, faces: FaceSet) -> NDArray[np.uint8]:
+        """Cut faces as production does, for the network itself: uint8, (M, side, side, 3), BGR."""
+        side = self.settings.side
+        crops = crops_of(faces, self.plan)
+        if self.plan.side == side:
+            return crops
+        return np.array([resize(one, (side, side)) for one in crops], np.uint8).reshape(-1, side, side, 3)
 
     def steps(self) -> int:
         """Give the number of steps of an epoch."""
@@ -86,7 +98,7 @@ class ClassifierTask:
         said = np.empty(len(faces.labels), np.int64)
         for start in range(0, len(own), 1024):
             part = faces.select(np.arange(start, min(start + 1024, len(own))))
-            chances = predict(self.network, crops_of(part, self.plan), self.device)
+            chances = predict(self.network, self.plain_crops(part), self.device)
             own[start : start + 1024] = chances[np.arange(len(part.labels)), part.labels]
             said[start : start + 1024] = chances.argmax(axis=1)
         for module, was in learning:
@@ -105,7 +117,7 @@ class ClassifierTask:
         ]
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give an epoch's batches: uint8 (B, S, S, 3) BGR and int64 (B,) labels."""
+        """Give an epoch's batches: uint8 (B, S, S, 3) BGR, S as in the plan, and int64 (B,) labels."""
         self._right = self._seen = 0
         if self.settings.doubt and epoch >= self.settings.doubt_after:
             self.doubt()
@@ -132,14 +144,14 @@ class ClassifierTask:
         """Cross entropy with label smoothing, and towards the teacher's answers where there is one."""
         pixels, labels = normalised(batch[0].to(self.device)), batch[1].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
-            logits = self.network(pixels)
+            logits = self.network(at_side(pixels, self.settings.side))
         self._right += int((logits.detach().argmax(dim=1) == labels).sum())
         self._seen += len(labels)
         by_label = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.smoothing)
         if self.teacher is None:
             return by_label
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.schedule.half):
-            answers = self.teacher(enlarged(pixels, self.teacher_side)).float().softmax(dim=1)
+            answers = self.teacher(at_side(pixels, self.teacher_side)).float().softmax(dim=1)
         share = self.settings.teacher_share
         return (1 - share) * by_label + share * functional.cross_entropy(logits.float(), answers)
 
@@ -166,10 +178,12 @@ def normalised(crops: Tensor) -> Tensor:
     return crops.flip(-1).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def enlarged(pixels: Tensor, side: int) -> Tensor:
-    """Bring float (N, 3, S, S) to another side; as they are where it is theirs."""
+def at_side(pixels: Tensor, side: int) -> Tensor:
+    """Bring float (N, 3, S, S) to another side; as they are where it is theirs, means where it is a part of theirs."""
     if pixels.shape[-1] == side:
         return pixels
+    if pixels.shape[-1] % side == 0:
+        return functional.avg_pool2d(pixels, pixels.shape[-1] // side)
     return functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
 
 

@@ -21,7 +21,7 @@ from common.models.suppression import suppress_overlaps
 from workers.infer.vision.canvas import Canvases
 from workers.infer.vision.patches import PATCH_PX, Corner, most_patches, patches_over, uncut
 
-LEAST_SCORE = 0.2
+LEAST_SCORE = 0.3
 """From this score on, an answer of the glance that is not sure is looked at again; below, only the focus map counts."""
 CELL_PX = 16
 """Side of a cell of the focus map, px of the canvas."""
