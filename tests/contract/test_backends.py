@@ -16,15 +16,23 @@ from common.models.manifest import bundled, load_version
 from workers.backends.backend import Backend, BackendOptions, Pixels, glancing, load_models, open_backend, quick
 
 ON_DEVICE = "tests.infer_backends:on_device"
-KINDS = ["openvino", "torch-cpu", ON_DEVICE, *(["torch-cuda"] if torch.cuda.is_available() else [])]
+MULTIPLIES_8_BITS = "vnni" in Path("/proc/cpuinfo").read_text("ascii", "replace")
+KINDS = [
+    "openvino",
+    "torch-cpu",
+    ON_DEVICE,
+    *(["openvino-cpu-int8"] if MULTIPLIES_8_BITS else []),
+    *(["torch-cuda"] if torch.cuda.is_available() else []),
+]
 CANVASES = [(640, 384), (192, 320)]
 SIDE = load_version(bundled("classifier"), "classifier").classifier_input.side
 
 
 @functools.cache
 def opened(kind: str) -> Backend:
-    name, _, device = kind.partition("-")
-    return open_backend(name, *load_models(), BackendOptions(device=device or "auto"))
+    name, device, eight_bits = (*kind.split("-"), "", "")[:3]
+    options = BackendOptions(device=device or "auto", eight_bits="on" if eight_bits else "off")
+    return open_backend(name, *load_models(), options)
 
 
 @pytest.fixture(params=KINDS)

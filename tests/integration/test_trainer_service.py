@@ -20,6 +20,7 @@ from common.broker.results import ResultWriter
 from common.broker.siteinbox import SiteInbox
 from common.errors import FencedError
 from common.models.manifest import load_version
+from common.models.ranges import METADATA_KEY
 from common.models.registry import Rollout, VersionRef, WorkerModels
 from common.models.rollout_report import ShadowReport
 from common.schema import FaceReading, FrameResult, ModelRef, Outcome, encode
@@ -247,7 +248,9 @@ def test_kill_9_at_every_stage_leaves_no_half_version_and_the_run_is_finished_af
     assert [record["epoch"] for record in history] == [1, 2]
     assert report["outcome"] == "passed", report["reasons"]
     assert [one.ref.label for one in kept.versions()] == [f"classifier/{RUN}"] == [report["published"]]
-    assert "gate" in load_version(case / "candidate", "classifier").manifest.metrics
+    candidate = load_version(case / "candidate", "classifier")
+    assert "gate" in candidate.manifest.metrics
+    assert METADATA_KEY.encode() in candidate.read("onnx"), "it can be computed in 8 bits like its base"
     counts = Ledger(settings(tmp_path).runs).count()
     assert counts["accepted"] == 18
     assert (case / "index.html").stat().st_size > 1000

@@ -9,6 +9,8 @@ from typing import Any
 from common.models.manifest import MANIFEST_NAME, Manifest, ModelVersion, load_version
 from trainer.files import replace_file
 from trainer.release.card import model_card
+from trainer.release.quantise import quantise
+from trainer.release.shown import BATCH, in_batches
 from trainer.release.version import ReleaseNotes, release_classifier
 from trainer.service.tuning import Tuned
 
@@ -17,6 +19,8 @@ COMMAND = "maskwatch trainer"
 
 def release_candidate(tuned: Tuned, base: ModelVersion, name: str, learnt: int, into: Path) -> ModelVersion:
     """Make a version of a tuned network; its manifest is written last, so that a folder with one is complete.
+
+    Its file then gets ranges, so that processors may compute it in 8 bits like the version it was tuned from.
 
     Args:
         tuned: The network.
@@ -41,6 +45,9 @@ def release_candidate(tuned: Tuned, base: ModelVersion, name: str, learnt: int, 
         margin=base.classifier_input.margin, temperature=tuned.temperature,
         dense=int(manifest.options.get("dense", 128)), dropout=float(manifest.options.get("dropout", 0.5)),
     )  # fmt: skip
+    made = load_version(into, "classifier")
+    if len(tuned.shown) >= BATCH:
+        quantise(made, {"onnx": in_batches(tuned.shown)}, into, {"version": name, "command": COMMAND})
     return load_version(into, "classifier")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from common.models.manifest import ModelVersion
 from common.models.networks import FaceClassifier
@@ -28,6 +29,9 @@ ENOUGH_ERRORS = 10
 WIDE, NARROW = 2.0, 1.25
 """How far the temperature may move from that of the base, as a factor; narrow where the calibration faces hold few
 errors: without any, the sharpest one always looks best."""
+
+SHOWN = 640
+"""Faces on which the ranges of a candidate are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,13 @@ class Tuned:
         network: On the CPU.
         temperature: Calibrates it.
         history: One record an epoch.
+        shown: uint8, (N, S, S, 3), BGR: some of the faces that it learnt from, as it sees them at work.
     """
 
     network: FaceClassifier
     temperature: float
     history: History
+    shown: NDArray[np.uint8]
 
 
 class Pace:
@@ -119,7 +125,13 @@ def tune(
     if len(history) < settings.epochs:
         return None
     temperature = _temperature(task, version.manifest.temperature)
-    return Tuned(network.eval(), temperature, history)
+    return Tuned(network.eval(), temperature, history, _some_crops(task))
+
+
+def _some_crops(task: ClassifierTask) -> NDArray[np.uint8]:
+    count = len(task.train_faces.labels)
+    chosen = np.linspace(0, count - 1, min(count, SHOWN)).astype(np.intp)
+    return task.plain_crops(task.train_faces.select(chosen))
 
 
 def _temperature(task: ClassifierTask, base: float) -> float:

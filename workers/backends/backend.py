@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ _DRIVER_MARKS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
 _log = Log("infer")
 Pixels = NDArray[np.uint8]
 Scores = NDArray[np.float32]
+EightBits = Literal["auto", "on", "off"]
 
 
 class Backend(Protocol):
@@ -37,7 +38,7 @@ class Backend(Protocol):
 
     @property
     def reduced(self) -> bool:
-        """Whether it computes in half precision, so that wider tolerances apply."""
+        """Whether it computes in half precision or 8 bits, so that wider tolerances apply."""
 
     def detect(self, canvases: Pixels) -> Scores:
         """Run the detector.
@@ -123,6 +124,7 @@ class BackendOptions:
         device: ``auto``, ``cpu`` or ``cuda`` (with ``:0`` and so on); OpenVINO knows ``cpu`` only.
         threads: CPU threads to compute with; 0 leaves it to the library.
         cache_dir: Where compiled networks are kept between starts; None keeps none.
+        eight_bits: Whether networks with ranges compute in 8 bits; ``auto``: where the processor gains by it.
         load_late: Whether a warm-up leaves alone what is kept compiled: a start is over sooner, and the first batch
             that needs a network waits for it to be loaded, 20 to 100 ms.
     """
@@ -130,6 +132,7 @@ class BackendOptions:
     device: str = "auto"
     threads: int = 0
     cache_dir: Path | None = None
+    eight_bits: EightBits = "auto"
     load_late: bool = False
 
 

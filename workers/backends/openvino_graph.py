@@ -21,7 +21,7 @@ def simplify(model: Any, *, reduced: bool) -> None:
     Args:
         model: As it was read. A detector's table of answers may be left for
             ``workers.backends.openvino_answers.put_answers_together`` to make.
-        reduced: Whether it will be computed in bfloat16.
+        reduced: Whether it will be computed in bfloat16, and not in 8 bits: those read single pixels as they are.
     """
     keep_pixels_in_place(model)
     if reduced and not put_neighbours_together(model):

@@ -22,6 +22,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Multiply": ops.multiply,
     "Subtract": ops.subtract,
 }
+_NUMBERS: dict[str, Callable[..., Any]] = {"Divide": np.divide, "Multiply": np.multiply, "Subtract": np.subtract}
 MOST_ANSWERS = 32
 """Channels of a wider answer: with 48 (24 for each of two neighbours) nothing was gained."""
 _STEPS = frozenset({"Slice", "Transpose", "Convert", *_ARITHMETIC})
@@ -54,6 +55,21 @@ def keep_pixels_in_place(model: Any) -> bool:
     first.input(0).replace_source_output(planes.output(0))
     first.input(1).replace_source_output(ops.constant(np.ascontiguousarray(weights)).output(0))
     return True
+
+
+def pixel_steps(convolution: Any) -> Sequence[Any]:
+    """List what makes numbers of pixels for a convolution that reads them; empty for any other."""
+    steps = _steps_before(convolution)
+    return steps if _is_known(steps) else ()
+
+
+def calculated_range(steps: Sequence[Any]) -> tuple[float, float]:
+    """Give the least and the most, float, that such steps make of a pixel, uint8."""
+    ends = np.array([0, 255], np.float32)
+    for step in steps:
+        if step.get_type_name() in _ARITHMETIC:
+            ends = _NUMBERS[step.get_type_name()](ends, np.float32(number_of(step.input_value(1)) or 0))
+    return float(ends.min()), float(ends.max())
 
 
 def put_columns_together(model: Any) -> bool:

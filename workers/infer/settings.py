@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.settings import host_name
-from workers.backends.backend import BackendOptions
+from workers.backends.backend import BackendOptions, EightBits
 from workers.infer.batcher import BatchLimits
 from workers.infer.vision.canvas import LONG_SIDE_PX, canvases_of
 from workers.infer.vision.pipeline import PipelineSettings
@@ -42,6 +42,9 @@ class InferSettings(BaseSettings):
     )
     glance: bool = Field(default=True, description="Look closely only where a glance at half size leaves doubt.")
     quick: bool = Field(default=True, description="Ask a small network first what a face wears.")
+    eight_bits: EightBits = Field(
+        default="auto", description="Compute in 8 bits what can: auto (where the processor gains by it), on, off."
+    )
     batch_size: int = Field(default=16, ge=1, le=256, description="Frames of a full batch.")
     max_wait_s: float = Field(default=0.02, ge=0, le=5, description="Longest that a frame waits for company.")
     detector_dir: Path | None = Field(default=None, description="Folder of a detector version; else the bundled one.")
@@ -73,7 +76,7 @@ class InferSettings(BaseSettings):
 
     def options(self) -> BackendOptions:
         """Give what the backend may use."""
-        return BackendOptions(self.device, self.threads, self.cache_dir)
+        return BackendOptions(self.device, self.threads, self.cache_dir, self.eight_bits)
 
     def pipeline(self) -> PipelineSettings:
         """Give what counts as a face."""
