@@ -126,6 +126,26 @@ def test_a_place_of_the_focus_map_is_looked_at_unless_a_face_is_known_there() ->
     assert len(unsure) == 2
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "looked_at"),
+    [
+        (220, 74, False),  # a hat
+        (239, 74, False),
+        (242, 74, True),  # beside the hat
+        (220, 68, True),  # above it
+        (258, 160, False),  # a shoulder
+        (182, 174, False),
+        (262, 160, True),  # beside it
+        (220, 180, True),  # the chest: a child may stand there
+        (246, 124, True),  # the next face
+    ],
+)
+def test_hat_and_collar_of_a_known_face_are_not_looked_at(x: int, y: int, looked_at: bool) -> None:
+    places = places_on_one([x - 12, y - 12, x + 12, y + 12])
+    glance = plan(detections((100, 50, 120, 74, 0.9)), places, CANVAS)  # 40 by 48 px of the canvas around 220, 124
+    assert [len(patches or ()) for patches in glance.patches] == [int(looked_at)]
+
+
 def test_what_is_known_on_one_canvas_says_nothing_of_another() -> None:
     found = on_canvases([(90, 40, 120, 70, 0.9)], [], [(10, 20, 30, 44, 0.5)])
     places = Places(np.array([[188, 88, 212, 112]] * 2, np.float32), np.array([0, 1]))

@@ -37,6 +37,9 @@ MOST_WIDE = 4
 """Most patches of the half canvas."""
 KNOWN_SCORE, MOST_INSIDE = 0.5, 0.5
 """What lies by more than that share inside a face that the glance found, and that its patch cuts, is a part of it."""
+HEAD, SHOULDERS = (0.5, -1.1, 0.5), (1.0, 0.5, 1.1)
+"""What belongs to a known face: to both sides, and from where to where down, in its widths and heights from its middle.
+Hats and collars look like small faces (``docs/adr/0063``)."""
 LEAST_CANVAS_PX = 480
 """Below this long side half a canvas shows too little."""
 
@@ -137,7 +140,7 @@ def plan(found: DetectionBatch, focus: Places, canvas: tuple[int, int]) -> Glanc
     large = doubtful & (longer >= LARGE_PX)
     faces = found.chosen(~doubtful).enlarged(2)
     small = found.chosen(doubtful & ~large)
-    news = ~_middle_inside(focus, faces.chosen(faces.scores >= KNOWN_SCORE))
+    news = ~_on_persons(focus, faces.chosen(faces.scores >= KNOWN_SCORE))
     places = np.concatenate([small.boxes * 2, focus.boxes[news]])
     owners = np.concatenate([small.owners, focus.owners[news]])
     patches = _covered(Places(places, owners), found.count, canvas, most_patches(canvas))
@@ -180,12 +183,15 @@ def focus_places(chances: FloatArray, least: float) -> Places:
     return Places(boxes, owners[order])
 
 
-def _middle_inside(places: Places, faces: DetectionBatch) -> NDArray[np.bool_]:
-    """Say of which places the middle lies in a face of the same canvas."""
-    middles = (places.boxes[:, None, :2] + places.boxes[:, None, 2:]) / 2
-    beyond = np.maximum(faces.boxes[:, :2] - middles, middles - faces.boxes[:, 2:]).max(axis=2)
-    inside: NDArray[np.bool_] = ((beyond <= 0) & (places.owners[:, None] == faces.owners)).any(axis=1)
-    return inside
+def _on_persons(places: Places, faces: DetectionBatch) -> NDArray[np.bool_]:
+    """Say of which places the middle lies on head or shoulders of a face of the same canvas."""
+    sizes = np.clip(faces.boxes[:, 2:] - faces.boxes[:, :2], 1e-6, None)
+    centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+    off = ((places.boxes[:, None, :2] + places.boxes[:, None, 2:]) / 2 - centres) / sizes
+    aside, down = np.abs(off[..., 0]), off[..., 1]
+    on = [(aside <= width) & (down >= top) & (down <= bottom) for width, top, bottom in (HEAD, SHOULDERS)]
+    theirs: NDArray[np.bool_] = ((on[0] | on[1]) & (places.owners[:, None] == faces.owners)).any(axis=1)
+    return theirs
 
 
 def put_together(glance: Glance, looks: DetectionBatch, canvas: tuple[int, int], max_iou: float) -> DetectionBatch:
