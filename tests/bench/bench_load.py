@@ -8,6 +8,7 @@ Workers run with their ordinary settings. Prints one line of JSON.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from maskwatch.bench.frames import bench_frames
 from maskwatch.bench.pinned import cores, pin
 from maskwatch.bench.station import BenchStation
 
-LATENCY_S, OVERLOAD_S, ROUNDS = 8.0, 12.0, 5
+WARM_UP_S, LATENCY_S, OVERLOAD_S, ROUNDS = 2.0, 8.0, 12.0, 5
 
 
 def capacity(station: BenchStation, frames: list[bytes]) -> float:
@@ -76,9 +77,12 @@ def main() -> None:
         station.publish(frames[:1], SIZE)
         station.start({own[0]})
         station.answers(1)
+        paced(station, frames, SIZE, Pace(0.4 * rate, WARM_UP_S))  # its networks are loaded when they are first needed
         took = paced(station, frames, SIZE, Pace(0.8 * rate, LATENCY_S))
+        looked_at = [seconds for seconds in took if math.isfinite(seconds)]
         found["capacity_fps"] = round(rate, 1)
-        found["at_80_percent_ms"] = {f"p{s}": round(1000 * percentile(took, s / 100)) for s in (50, 95, 99)}
+        found["at_80_percent_ms"] = {f"p{s}": round(1000 * percentile(looked_at, s / 100)) for s in (50, 95, 99)}
+        found["at_80_percent_let_go"] = round(1 - len(looked_at) / len(took), 4)
         found["at_200_percent"] = overload(station, frames, 2 * rate)
     with BenchStation(CAMERAS, set(own)) as one, BenchStation(CAMERAS, set(own)) as two:
         ready(one, frames, [{own[0]}], **PATIENT)
