@@ -211,6 +211,6 @@ def turns_in(seconds: float, part: Callable[[int], int]) -> int:
 def _reference(models: tuple[ModelVersion, ModelVersion]) -> Backend:
     """Open what serves on the CPU; torch in single precision where OpenVINO is not installed."""
     try:
-        return open_backend("openvino", *models)
+        return open_backend("openvino", *models, BackendOptions(eight_bits="off"))
     except ImportError:
         return open_backend("torch", *models, BackendOptions(device="cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from trainer.release.shown import BATCH, in_batches
 from trainer.release.version import ReleaseNotes, release_classifier
 from trainer.service.tuning import Tuned
 
-COMMAND = "maskwatch trainer"
+COMMAND, PLAIN = "maskwatch trainer", ".plain"
 
 
 def release_candidate(tuned: Tuned, base: ModelVersion, name: str, learnt: int, into: Path) -> ModelVersion:
     """Make a version of a tuned network; its manifest is written last, so that a folder with one is complete.
 
-    Its file then gets ranges, so that processors may compute it in 8 bits like the version it was tuned from.
+    Its file holds ranges, so that processors may compute it in 8 bits like the version it was tuned from; not if it
+    learnt from next to nothing.
 
     Args:
         tuned: The network.
@@ -40,14 +42,17 @@ def release_candidate(tuned: Tuned, base: ModelVersion, name: str, learnt: int, 
         training_data=[*_without_earlier(manifest.training_data), own], weaknesses=list(manifest.weaknesses),
         thresholds=dict(manifest.thresholds),
     )  # fmt: skip
+    ranged = len(tuned.shown) >= BATCH
+    plain = into.with_name(f"{into.name}{PLAIN}") if ranged else into
     release_classifier(
-        tuned.network, into, notes, architecture=manifest.architecture, side=base.classifier_input.side,
+        tuned.network, plain, notes, architecture=manifest.architecture, side=base.classifier_input.side,
         margin=base.classifier_input.margin, temperature=tuned.temperature,
         dense=int(manifest.options.get("dense", 128)), dropout=float(manifest.options.get("dropout", 0.5)),
     )  # fmt: skip
-    made = load_version(into, "classifier")
-    if len(tuned.shown) >= BATCH:
+    if ranged:
+        made = load_version(plain, "classifier")
         quantise(made, {"onnx": in_batches(tuned.shown)}, into, {"version": name, "command": COMMAND})
+        shutil.rmtree(plain)
     return load_version(into, "classifier")
 
 
