@@ -44,6 +44,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "trainer/cli.py",
         "trainer/options.py",
         "trainer/data_commands.py",
+        "trainer/release_commands.py",
     ),
     "cryptography": ("common/models/signatures.py",),
     "opentelemetry": ("common/otlp.py",),
