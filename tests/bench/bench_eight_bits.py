@@ -16,7 +16,7 @@ import numpy as np
 import openvino
 
 from common.models.manifest import BlobName, Kind, bundled, load_version
-from workers.backends.openvino_eight_bits import compute_in_eight_bits, processor_gains, ranges_of
+from workers.backends.openvino_eight_bits import compute_in_eight_bits, multiplier, ranges_of
 from workers.backends.openvino_graph import simplify
 
 NETWORKS: tuple[tuple[str, Kind, BlobName, tuple[int, ...]], ...] = (
@@ -34,7 +34,7 @@ def runner(data: bytes, shape: tuple[int, ...], hint: str, *, eight_bits: bool) 
     model.reshape(list(shape))
     ranges = ranges_of(model) if eight_bits else {}
     simplify(model, reduced=hint == "bf16" and not ranges)
-    compute_in_eight_bits(model, ranges)
+    compute_in_eight_bits(model, ranges, multiplier().largest_weight)
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
     request: Any = CORE.compile_model(model, "CPU", settings).create_infer_request()
     pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
@@ -53,7 +53,7 @@ def took(run: Callable[[], None]) -> float:
 def main() -> None:
     """Measure and print."""
     hints = ["f32", *(["bf16"] if "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else [])]
-    print(f"8 bits are {'used' if processor_gains() else 'not used'} here unless a setting says otherwise\n")
+    print(f"8 bits are {'used' if multiplier().gains else 'not used'} here unless a setting says otherwise\n")
     print("| network | without 8 bits | µs | with | ratio |\n|---|---|---|---|---|")
     for name, kind, blob, shape in NETWORKS:
         data = load_version(bundled(kind), kind).read(blob)

@@ -16,12 +16,11 @@ from common.models.manifest import bundled, load_version
 from workers.backends.backend import Backend, BackendOptions, Pixels, glancing, load_models, open_backend, quick
 
 ON_DEVICE = "tests.infer_backends:on_device"
-MULTIPLIES_8_BITS = "vnni" in Path("/proc/cpuinfo").read_text("ascii", "replace")
 KINDS = [
     "openvino",
     "torch-cpu",
     ON_DEVICE,
-    *(["openvino-cpu-int8"] if MULTIPLIES_8_BITS else []),
+    "openvino-cpu-int8",
     *(["torch-cuda"] if torch.cuda.is_available() else []),
 ]
 CANVASES = [(640, 384), (192, 320)]

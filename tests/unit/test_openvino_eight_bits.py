@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.errors import ManifestError
 from common.models.manifest import Kind, bundled
 from trainer.release.ranges import with_ranges
-from workers.backends.openvino_eight_bits import compute_in_eight_bits, processor_gains, ranges_of
+from workers.backends.openvino_eight_bits import Multiplier, compute_in_eight_bits, multiplier, ranges_of
 from workers.backends.openvino_graph import simplify
 
 CORE = openvino.Core()
@@ -111,23 +111,41 @@ def test_damaged_ranges_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "gains"),
+    ("flags", "gains", "largest"),
     [
-        ("flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16", True),
-        ("flags\t\t: fpu avx2 avx_vnni", True),
-        ("flags\t\t: fpu avx512_vnni amx_bf16 amx_tile amx_int8", False),
-        ("flags\t\t: fpu avx2 avx512f", False),
-        ("Features\t: asimd asimddp", False),
-        ("", False),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16", True, 127),
+        ("flags\t\t: fpu avx2 avx_vnni", True, 127),
+        ("flags\t\t: fpu avx2 avx512_vnni amx_bf16 amx_tile amx_int8", False, 127),
+        ("flags\t\t: fpu avx2 avx512f", True, 63),
+        ("flags\t\t: fpu avx2", True, 63),
+        ("flags\t\t: fpu sse4_2", False, 63),
+        ("Features\t: asimd asimddp", False, 63),
+        ("", False, 63),
     ],
 )
-def test_a_processor_that_multiplies_8_bits_and_has_no_matrix_units_gains(
-    tmp_path: Path, flags: str, gains: bool
+def test_a_processor_without_matrix_units_gains_and_one_without_vnni_spares_a_bit(
+    tmp_path: Path, flags: str, gains: bool, largest: int
 ) -> None:
     told = tmp_path / "cpuinfo"
-    told.write_text(f"processor\t: 0\n{flags}\nbugs\t\t: avx512_vnni_none\n")
-    assert processor_gains(told) == gains
+    told.write_text(f"processor\t: 0\n{flags}\nbugs\t\t: avx512_vnni amx_int8\n")
+    assert multiplier(told) == Multiplier(gains, largest)
 
 
 def test_a_processor_that_tells_nothing_does_not_gain(tmp_path: Path) -> None:
-    assert not processor_gains(tmp_path / "missing")
+    assert not multiplier(tmp_path / "missing").gains
+
+
+def test_weights_that_spare_a_bit_cannot_overflow_16_bits() -> None:
+    model = of_numbers()
+    compute_in_eight_bits(model, {"one": (0.0, 1.0)}, 63)
+    weights = next(
+        node for node in model.get_ordered_ops()
+        if node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() == "Constant"
+    )  # fmt: skip
+    end = weights.input_value(2).get_node().get_data()
+    steps = np.round(np.abs(WEIGHTS) / end * 127)
+    assert steps.max(axis=(1, 2, 3)).tolist() == [63] * len(WEIGHTS)
+    assert 2 * steps.max() * 255 < 2**15
+    ones = np.ones((2, 3, 16, 16), np.float32)
+    wanted = answers(of_numbers(), ones)
+    assert np.abs(answers(model, ones) - wanted).max() < 0.05 * np.abs(wanted).max()

@@ -24,7 +24,7 @@ from workers.backends.backend import (
 )
 from workers.backends.compiled import CompiledCache
 from workers.backends.openvino_answers import PLANES
-from workers.backends.openvino_eight_bits import compute_in_eight_bits, processor_gains, ranges_of
+from workers.backends.openvino_eight_bits import compute_in_eight_bits, multiplier, ranges_of
 from workers.backends.openvino_graph import REWRITES, simplify
 
 # Measured (ADR 50, 53): large canvases one by one are as fast as four at once, and each size of batch keeps activations
@@ -53,7 +53,8 @@ class OpenVinoBackend:
             raise BackendError(f"backend openvino computes on the CPU; device {options.device!r} needs backend torch")
         self._core = openvino.Core()
         self._half = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._eight_bits = options.eight_bits == "on" or (options.eight_bits == "auto" and processor_gains())
+        self._multiplier = multiplier()
+        self._eight_bits = options.eight_bits == "on" or (options.eight_bits == "auto" and self._multiplier.gains)
         self.reduced = self._half or self._eight_bits
         self.name = "openvino-cpu" + "-bf16" * self._half + "-int8" * self._eight_bits
         self._side = classifier.classifier_input.side
@@ -178,13 +179,14 @@ class OpenVinoBackend:
         except ManifestError as error:
             raise ManifestError(f"{source.path}: {error}") from error
         simplify(model, reduced=self._half and not ranges)
-        compute_in_eight_bits(model, ranges)
+        compute_in_eight_bits(model, ranges, self._multiplier.largest_weight)
         return model
 
     def _machine(self) -> str:
         settings = json.dumps(self._settings, sort_keys=True)
         processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-        return "\n".join((openvino.__version__, processor, settings, REWRITES, "int8" * self._eight_bits))
+        eight_bits = f"int8 {self._multiplier.largest_weight}" if self._eight_bits else ""
+        return "\n".join((openvino.__version__, processor, settings, REWRITES, eight_bits))
 
 
 @dataclass(frozen=True, slots=True)

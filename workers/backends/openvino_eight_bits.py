@@ -8,6 +8,7 @@ they are: they are limited by memory, and gained nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,34 @@ from workers.backends.openvino_pixels import calculated_range, pixel_steps
 
 _LEVELS, _WEIGHT_LEVELS = 256, 255
 """Weights go from -127 to 127, so that 0 is 0."""
-_GAINS = frozenset({"avx512_vnni", "avx_vnni"})
-_LOSES = frozenset({"amx_int8", "amx_bf16"})
-"""With matrix units the time goes into what lies between convolutions, of which there is more in 8 bits."""
+_LARGEST, _SPARE = 127, 63
+_VNNI = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+_MATRIX_UNITS = frozenset({"amx_int8", "amx_bf16"})
 
 
-def processor_gains(flags: Path = Path("/proc/cpuinfo")) -> bool:
-    """Say whether this processor multiplies 8 bits faster than what it would use otherwise; False where unknown."""
+@dataclass(frozen=True, slots=True)
+class Multiplier:
+    """How a processor multiplies 8 bits.
+
+    Attributes:
+        gains: Whether faster than what it would use otherwise. With matrix units the time goes into what lies between
+            convolutions, of which there is more in 8 bits.
+        largest_weight: Up to which number weights go. Without VNNI two products are added in 16 bits, which overflow
+            unless weights spare a bit.
+    """
+
+    gains: bool
+    largest_weight: int
+
+
+def multiplier(flags: Path = Path("/proc/cpuinfo")) -> Multiplier:
+    """Say how this processor multiplies 8 bits; where it does not tell, it gains nothing."""
     try:
         line = next(text for text in flags.read_text("ascii", "replace").splitlines() if text.startswith("flags"))
     except (OSError, StopIteration):
-        return False
+        line = ""
     has = set(line.partition(":")[2].split())
-    return bool(has & _GAINS) and not has & _LOSES
+    return Multiplier("avx2" in has and not has & _MATRIX_UNITS, _LARGEST if has & _VNNI else _SPARE)
 
 
 def ranges_of(model: Any) -> Ranges:
@@ -46,12 +62,13 @@ def ranges_of(model: Any) -> Ranges:
     return read_ranges(str(model.get_rt_info(place).value)) if model.has_rt_info(place) else {}
 
 
-def compute_in_eight_bits(model: Any, ranges: Ranges) -> int:
+def compute_in_eight_bits(model: Any, ranges: Ranges, largest_weight: int = _LARGEST) -> int:
     """Have convolutions read 8 bits, in place; where pixels are read as they lie, exactly those.
 
     Args:
         model: Of static shape, after ``workers.backends.openvino_graph.simplify``.
         ranges: By the name of the node in the ONNX file. What has none stays as it is.
+        largest_weight: See `Multiplier`.
 
     Returns:
         How many do.
@@ -63,7 +80,7 @@ def compute_in_eight_bits(model: Any, ranges: Ranges) -> int:
         if weights is None or read is None:
             continue
         node.input(0).replace_source_output(_stepped(node.input_value(0), *read, _LEVELS).output(0))
-        node.input(1).replace_source_output(_stepped_weights(weights.astype(np.float32)).output(0))
+        node.input(1).replace_source_output(_stepped_weights(weights.astype(np.float32), largest_weight).output(0))
         changed += 1
     return changed
 
@@ -84,7 +101,9 @@ def _stepped(source: Any, low: float, high: float, levels: int) -> Any:
     return ops.fake_quantize(source, *ends, levels)
 
 
-def _stepped_weights(weights: NDArray[np.float32]) -> Any:
+def _stepped_weights(weights: NDArray[np.float32], largest: int) -> Any:
     most = np.abs(weights).max(axis=(1, 2, 3), keepdims=True).clip(np.float32(1e-8))
-    ends = [ops.constant(end) for end in (-most, most, -most, most)]
+    # The library knows 255 steps as 8 bits; whoever spares one uses those in the middle.
+    end = most * np.float32(_LARGEST / largest)
+    ends = [ops.constant(bound) for bound in (-end, end, -end, end)]
     return ops.fake_quantize(ops.constant(np.ascontiguousarray(weights)), *ends, _WEIGHT_LEVELS)
